@@ -1,0 +1,4 @@
+//! What "signed in" means: an access token that is valid now, and where the next one comes from.
+
+pub mod oauth;
+pub mod session;

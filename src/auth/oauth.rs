@@ -1,0 +1,114 @@
+//! Service Fusion's token endpoint.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+/// What a token request brings.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    pub access_token: SecretString,
+    /// From the moment of the answer.
+    pub expires_in: Duration,
+    pub refresh_token: Option<SecretString>,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// The endpoint refused: the credentials or the refresh token are not valid, and asking again does not help.
+    #[error("Service Fusion refused the sign-in: {0}")]
+    Refused(String),
+    /// The endpoint did not say either way: asking again later may work.
+    #[error("Service Fusion's sign-in service did not answer properly ({0})")]
+    Unavailable(String),
+}
+
+/// Documented life of an access token, for an answer that does not say it.
+const USUAL_LIFE: Duration = Duration::from_hours(1);
+
+/// Asks for a token with a client's own credentials (an "OAuth Consumer" in Service Fusion's settings).
+pub async fn client_credentials(
+    http: &reqwest::Client,
+    origin: &str,
+    client_id: &str,
+    client_secret: &SecretString,
+) -> Result<Grant, Error> {
+    let body = json!({
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "client_secret": client_secret.expose_secret(),
+    });
+    request(http, origin, &body).await
+}
+
+async fn request(http: &reqwest::Client, origin: &str, body: &Value) -> Result<Grant, Error> {
+    let response = http
+        .post(format!("{origin}/oauth/access_token"))
+        .header("content-type", "application/json")
+        .header("accept", "application/json")
+        .timeout(Duration::from_secs(30))
+        .body(body.to_string())
+        .send()
+        .await
+        .map_err(|problem| Error::Unavailable(without_address(problem)))?;
+    let status = response.status();
+    let bytes = response
+        .bytes()
+        .await
+        .map_err(|problem| Error::Unavailable(without_address(problem)))?;
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    if status.is_success() {
+        return grant(&answer).ok_or_else(|| Error::Unavailable("an answer without a token".to_owned()));
+    }
+    // Only the endpoint's own OAuth error is final; a gateway's page or a rate limit is not.
+    match answer.get("error").and_then(Value::as_str) {
+        Some(code) if status.is_client_error() && status != 429 => Err(Error::Refused(refusal(code, &answer))),
+        _ => Err(Error::Unavailable(format!("status {}", status.as_u16()))),
+    }
+}
+
+fn grant(answer: &Value) -> Option<Grant> {
+    let text = |name: &str| {
+        answer
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|text| !text.is_empty())
+            .map(|text| SecretString::from(text.to_owned()))
+    };
+    let life = match answer.get("expires_in") {
+        Some(Value::Number(seconds)) => seconds.as_u64(),
+        Some(Value::String(seconds)) => seconds.trim().parse().ok(),
+        _ => None,
+    };
+    Some(Grant {
+        access_token: text("access_token")?,
+        expires_in: life.map_or(USUAL_LIFE, Duration::from_secs),
+        refresh_token: text("refresh_token"),
+    })
+}
+
+/// The endpoint's own words, shortened: they may be shown to a person.
+fn refusal(code: &str, answer: &Value) -> String {
+    let description = answer
+        .get("error_description")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let words: String = format!("{code} {description}")
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(160)
+        .collect();
+    words.trim().to_owned()
+}
+
+/// A transport error without the address in it, and with its innermost cause.
+pub(crate) fn without_address(problem: reqwest::Error) -> String {
+    let problem = problem.without_url();
+    let mut cause: &dyn std::error::Error = &problem;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}

@@ -1,0 +1,142 @@
+//! Every command and flag.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{Config, Settings};
+
+mod call;
+mod company;
+mod demo;
+mod sandbox;
+mod serve;
+mod table;
+mod tools;
+
+/// Service Fusion for AI clients: an MCP server over stdio for one company.
+///
+/// `sf-mcp demo` shows what it does on a built-in sandbox company, without an account.
+#[derive(Parser)]
+#[command(name = "sf-mcp", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve MCP on stdin and stdout; AI clients start this.
+    Serve,
+    /// Guided tour on the built-in sandbox company: no account, no network.
+    Demo,
+    /// List the tools an AI client sees.
+    Tools {
+        /// Print the definitions as JSON, as clients get them.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call one tool: `sf-mcp call search_jobs status=open date=today`.
+    Call {
+        /// The tool's name; `sf-mcp tools` lists them.
+        tool: String,
+        /// Arguments as name=value; lists as a,b,c.
+        #[arg(value_name = "NAME=VALUE")]
+        arguments: Vec<String>,
+        /// Print the answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the sandbox company as a server of its own, for trying out and for tests.
+    Sandbox(sandbox::Sandbox),
+    /// Print a completion script for a shell.
+    Completions {
+        /// bash, zsh, fish, elvish or powershell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended, as the exit code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+    SignedOut = 3,
+    Unreachable = 4,
+}
+
+/// A command's failure: what to print and how to exit.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(Exit::Failed, format!("{:#}", error.into()))
+    }
+}
+
+/// Reads the command line and runs what it asks for.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.settings.resolve() {
+        Ok(config) => {
+            crate::logging::start(&config.log);
+            dispatch(cli.command.unwrap_or(Command::Serve), config)
+        }
+        Err(problem) => Err(Failure::new(Exit::Usage, problem.to_string())),
+    };
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            eprintln!("sf-mcp: {}", failure.message);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
+    match command {
+        Command::Serve => serve::run(config),
+        Command::Demo => demo::run(&config),
+        Command::Tools { json } => tools::run(&config, json),
+        Command::Call {
+            tool,
+            arguments,
+            json,
+        } => call::run(config, &tool, &arguments, json),
+        Command::Sandbox(sandbox) => sandbox.run(&config),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "sf-mcp", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Prints for a person or a script. Only commands that do not serve may write to stdout.
+/// A reader that closed the pipe early has seen enough.
+fn print(text: &str) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n"));
+}
+
+/// One thread is enough for a server whose work is waiting.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}

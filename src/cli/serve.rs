@@ -1,0 +1,89 @@
+//! `sf-mcp serve`: MCP on stdin and stdout until stdin ends or the process is asked to stop.
+
+use std::io::IsTerminal;
+
+use rmcp::{ServiceExt, service::ServerInitializeError, transport::io::stdio_pipes};
+
+use crate::{
+    cli::{Exit, Failure, company, runtime},
+    config::Config,
+    server::{SfServer, transport::Opening},
+    tools,
+};
+
+const ON_A_TERMINAL: &str = "\
+sf-mcp is an MCP server: an AI client starts it and talks to it through stdin and stdout, so there is nothing to type here.
+
+  sf-mcp demo                     see what it does, without an account
+  sf-mcp tools                    what an AI client can ask for
+  sf-mcp call get_dispatch_board --demo
+                                  call one tool from this terminal
+
+To connect Claude Desktop, put this into claude_desktop_config.json (Settings > Developer > Edit Config):
+
+";
+
+pub(super) fn run(config: Config) -> Result<Exit, Failure> {
+    if std::io::stdin().is_terminal() {
+        eprint!("{ON_A_TERMINAL}");
+        eprintln!("{}", client_config(config.demo)?);
+        return Ok(Exit::Done);
+    }
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(serve(config));
+    // A read of stdin on a blocking thread cannot be interrupted; the process must not wait for it.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The entry of a client's `mcpServers`, with this program's absolute path: desktop clients have no shell's PATH.
+pub(super) fn client_config(demo: bool) -> std::io::Result<String> {
+    let program = std::env::current_exe()?;
+    let mut arguments = vec!["serve"];
+    if demo {
+        arguments.push("--demo");
+    }
+    let config = serde_json::json!({
+        "mcpServers": {"service-fusion": {"command": program, "args": arguments}}
+    });
+    Ok(serde_json::to_string_pretty(&config).unwrap_or_default())
+}
+
+async fn serve(config: Config) -> Result<Exit, Failure> {
+    let connected = company::connect(&config).await?;
+    let server = SfServer::new(tools::catalog(&config.toolsets, config.read_only), connected.company);
+    let (input, output) = stdio_pipes();
+    let started = server.serve(Opening::new(input, output));
+    let running = tokio::select! {
+        started = started => match started {
+            Ok(running) => running,
+            // The client left before it asked for anything: nothing failed.
+            Err(ServerInitializeError::ConnectionClosed(_)) => return Ok(Exit::Done),
+            Err(problem) => return Err(Failure::new(Exit::Failed, format!("the client did not begin a session: {problem}"))),
+        },
+        () = asked_to_stop() => return Ok(Exit::Done),
+    };
+    let stop = running.cancellation_token();
+    let ended = running.waiting();
+    tokio::select! {
+        _ = ended => {}
+        () = asked_to_stop() => stop.cancel(),
+    }
+    Ok(Exit::Done)
+}
+
+/// Ends on the signals with which clients stop a server.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,334 @@
+//! Settings: a flag wins over its environment variable, that over `config.toml`, that over the default.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::Args;
+use jiff::{civil::DateTime, tz::TimeZone};
+use secrecy::SecretString;
+use serde::Deserialize;
+
+use crate::{clock::Clock, paths::Paths};
+
+/// What may be set on the command line or by the environment.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Settings {
+    /// Which company on this machine.
+    #[arg(long, env = "SF_MCP_PROFILE", global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+
+    /// Use the built-in sandbox company instead of Service Fusion: no account, no network.
+    #[arg(long, global = true)]
+    pub demo: bool,
+
+    /// Leave out every tool that creates something.
+    #[arg(long, env = "SF_MCP_READ_ONLY", global = true, num_args = 0..=1,
+          default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
+    pub read_only: Option<bool>,
+
+    /// Which tools to offer: core, dispatch, extra, or all (comma list).  [default: core,dispatch]
+    #[arg(long, env = "SF_MCP_TOOLSETS", global = true, value_name = "LIST", value_delimiter = ',')]
+    pub toolsets: Option<Vec<String>>,
+
+    /// The company's time zone, such as America/Chicago.  [default: this machine's]
+    #[arg(long, env = "SF_MCP_TIME_ZONE", global = true, value_name = "ZONE")]
+    pub time_zone: Option<String>,
+
+    /// Longest answer of a tool, in bytes of text.  [default: 24000]
+    #[arg(long, env = "SF_MCP_MAX_ANSWER", global = true, value_name = "BYTES")]
+    pub max_answer: Option<usize>,
+
+    /// Longest time a tool call may take, in seconds.  [default: 240]
+    #[arg(long, env = "SF_MCP_TIMEOUT", global = true, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+
+    /// What to log on stderr: error, warn, info, debug or trace.  [default: warn]
+    #[arg(long, env = "SF_MCP_LOG", global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+
+    /// Service Fusion's origin; plain http only for loopback.  [default: `https://api.servicefusion.com`]
+    #[arg(long, env = "SF_MCP_API_URL", global = true, value_name = "URL")]
+    pub api_url: Option<String>,
+
+    /// One folder that replaces the platform's config and state folders.
+    #[arg(long, env = "SF_MCP_HOME", global = true, value_name = "FOLDER")]
+    pub home: Option<PathBuf>,
+
+    // For tests: the moment at which the clock starts, in the company's zone.
+    #[arg(long, env = "SF_MCP_NOW", global = true, hide = true)]
+    pub now: Option<String>,
+
+    // For tests: the window in which the 60 requests count, in milliseconds.
+    #[arg(long, env = "SF_MCP_RATE_WINDOW_MS", global = true, hide = true)]
+    pub rate_window_ms: Option<u64>,
+}
+
+/// The same settings as `config.toml` spells them.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    read_only: Option<bool>,
+    toolsets: Option<Vec<String>>,
+    time_zone: Option<String>,
+    max_answer: Option<usize>,
+    timeout: Option<u64>,
+    log: Option<String>,
+    api_url: Option<String>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{name} is `{value}`, but {accepted}")]
+    Value {
+        name: &'static str,
+        value: String,
+        accepted: String,
+    },
+    #[error("{path}: {problem}")]
+    File { path: PathBuf, problem: String },
+}
+
+/// A group of tools that is offered or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Toolset {
+    Core,
+    Dispatch,
+    Extra,
+}
+
+/// Settings with everything decided.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub profile: String,
+    pub demo: bool,
+    pub read_only: bool,
+    pub toolsets: Vec<Toolset>,
+    pub clock: Clock,
+    pub max_answer: usize,
+    pub timeout: Duration,
+    pub log: String,
+    pub api_url: String,
+    pub rate_window: Duration,
+    /// `None` where the platform names no home folder: then nothing is kept between runs.
+    pub paths: Option<Paths>,
+    pub set_now: Option<jiff::Timestamp>,
+}
+
+/// Credentials from the environment, for containers. They are never written anywhere.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub client_id: String,
+    pub client_secret: SecretString,
+}
+
+impl Credentials {
+    /// `SF_MCP_CLIENT_ID` and `SF_MCP_CLIENT_SECRET`, when both are set.
+    pub fn from_environment() -> Option<Self> {
+        let client_id = read_variable("SF_MCP_CLIENT_ID")?;
+        let client_secret = read_variable("SF_MCP_CLIENT_SECRET")?.into();
+        Some(Self {
+            client_id,
+            client_secret,
+        })
+    }
+}
+
+/// An unset optional field of an MCPB bundle arrives as the literal text `${user_config.KEY}`.
+fn read_variable(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.is_empty() && !value.starts_with("${user_config."))
+}
+
+impl Settings {
+    /// Reads `config.toml` and decides every setting.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let profile = self.profile.unwrap_or_else(|| "default".to_owned());
+        check_profile(&profile)?;
+        let paths = Paths::new(self.home.as_deref(), &profile);
+        let file = paths.as_ref().map_or_else(|| Ok(File::default()), read_file)?;
+
+        let zone = time_zone(self.time_zone.or(file.time_zone).as_deref(), self.demo)?;
+        let set_now = self.now.as_deref().map(|at| moment(at, &zone)).transpose()?;
+        let api_url = self
+            .api_url
+            .or(file.api_url)
+            .unwrap_or_else(|| "https://api.servicefusion.com".to_owned());
+        Ok(Config {
+            profile,
+            demo: self.demo,
+            read_only: self.read_only.or(file.read_only).unwrap_or(false),
+            toolsets: toolsets(self.toolsets.or(file.toolsets))?,
+            clock: Clock::new(zone, set_now),
+            max_answer: max_answer(self.max_answer.or(file.max_answer))?,
+            timeout: Duration::from_secs(self.timeout.or(file.timeout).unwrap_or(240).max(1)),
+            log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
+            api_url: checked_origin(&api_url)?,
+            rate_window: Duration::from_millis(self.rate_window_ms.unwrap_or(60_000)),
+            paths,
+            set_now,
+        })
+    }
+}
+
+fn read_file(paths: &Paths) -> Result<File, Error> {
+    let path = paths.config_file();
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(problem) => {
+            return Err(Error::File {
+                path,
+                problem: problem.to_string(),
+            });
+        }
+    };
+    toml::from_str(&text).map_err(|problem| Error::File {
+        path,
+        problem: problem.to_string(),
+    })
+}
+
+/// A profile names a folder, so it may hold nothing that leaves the folder above.
+fn check_profile(profile: &str) -> Result<(), Error> {
+    let usual = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !profile.is_empty() && profile.len() <= 64 && profile.chars().all(usual) {
+        return Ok(());
+    }
+    Err(Error::Value {
+        name: "the profile",
+        value: profile.to_owned(),
+        accepted: "a profile is 1 to 64 letters, digits, `-` or `_`".to_owned(),
+    })
+}
+
+fn time_zone(name: Option<&str>, demo: bool) -> Result<TimeZone, Error> {
+    // The sandbox company sits in Dallas; its day should look like one there.
+    let Some(name) = name.or(demo.then_some("America/Chicago")) else {
+        return Ok(TimeZone::system());
+    };
+    TimeZone::get(name).map_err(|_| Error::Value {
+        name: "the time zone",
+        value: name.to_owned(),
+        accepted: "it must be an IANA name such as `America/Chicago` or `America/New_York`".to_owned(),
+    })
+}
+
+fn moment(text: &str, zone: &TimeZone) -> Result<jiff::Timestamp, Error> {
+    text.parse::<DateTime>()
+        .and_then(|at| at.to_zoned(zone.clone()))
+        .map(|at| at.timestamp())
+        .map_err(|_| Error::Value {
+            name: "SF_MCP_NOW",
+            value: text.to_owned(),
+            accepted: "it must look like `2026-11-22T14:30`".to_owned(),
+        })
+}
+
+fn toolsets(names: Option<Vec<String>>) -> Result<Vec<Toolset>, Error> {
+    let Some(names) = names else {
+        return Ok(vec![Toolset::Core, Toolset::Dispatch]);
+    };
+    let mut chosen = Vec::new();
+    for name in names {
+        match name.trim() {
+            "" => {}
+            "core" => chosen.push(Toolset::Core),
+            "dispatch" => chosen.push(Toolset::Dispatch),
+            "extra" => chosen.push(Toolset::Extra),
+            "all" => chosen.extend([Toolset::Core, Toolset::Dispatch, Toolset::Extra]),
+            other => {
+                return Err(Error::Value {
+                    name: "a toolset",
+                    value: other.to_owned(),
+                    accepted: "the toolsets are core, dispatch, extra and all".to_owned(),
+                });
+            }
+        }
+    }
+    if chosen.is_empty() {
+        return toolsets(None);
+    }
+    Ok(chosen)
+}
+
+fn max_answer(bytes: Option<usize>) -> Result<usize, Error> {
+    const SMALLEST: usize = 2_000;
+    match bytes {
+        None => Ok(24_000),
+        Some(bytes) if bytes >= SMALLEST => Ok(bytes),
+        Some(bytes) => Err(Error::Value {
+            name: "the longest answer",
+            value: bytes.to_string(),
+            accepted: format!("it must be at least {SMALLEST} bytes to hold one record"),
+        }),
+    }
+}
+
+/// An origin without a trailing slash: https anywhere, plain http only on this machine.
+fn checked_origin(url: &str) -> Result<String, Error> {
+    let trimmed = url.trim_end_matches('/');
+    let refuse = |accepted: &str| Error::Value {
+        name: "the API address",
+        value: url.to_owned(),
+        accepted: accepted.to_owned(),
+    };
+    let parsed = reqwest::Url::parse(trimmed)
+        .map_err(|_| refuse("it must be an address such as `https://api.servicefusion.com`"))?;
+    let loopback = match parsed.host_str() {
+        Some("localhost") => true,
+        Some(host) => host
+            .trim_matches(['[', ']'])
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback()),
+        None => false,
+    };
+    match parsed.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        _ => return Err(refuse("only https is allowed, and plain http on this machine (127.0.0.1)")),
+    }
+    if parsed.path() != "/" || parsed.query().is_some() || !parsed.username().is_empty() {
+        return Err(refuse("it must be an origin alone: scheme, host and port, no path, no user"));
+    }
+    Ok(trimmed.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        assert!(checked_origin("http://127.0.0.1:8080/").is_ok());
+        assert!(checked_origin("http://[::1]:8080").is_ok());
+        assert!(checked_origin("https://api.servicefusion.com").is_ok());
+        for refused in [
+            "http://api.servicefusion.com",
+            "http://127.0.0.1.example.com",
+            "ftp://127.0.0.1",
+            "https://user@api.servicefusion.com",
+            "https://api.servicefusion.com/v1",
+            "nonsense",
+        ] {
+            assert!(checked_origin(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_profile_cannot_leave_its_folder() {
+        assert!(check_profile("acme-2").is_ok());
+        for refused in ["", "..", "a/b", "a\\b", "a b"] {
+            assert!(check_profile(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_toolset_is_named_with_the_known_ones() {
+        let error = toolsets(Some(vec!["cores".into()])).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "a toolset is `cores`, but the toolsets are core, dispatch, extra and all"
+        );
+    }
+}

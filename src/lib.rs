@@ -1,0 +1,19 @@
+//! sf-mcp: Service Fusion for AI clients, one company per process.
+//!
+//! The README draws who may import whom; nothing imports upwards.
+
+pub mod answer;
+pub mod auth;
+pub mod cache;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod dates;
+pub mod logging;
+pub mod paths;
+pub mod sandbox;
+pub mod schedule;
+pub mod server;
+pub mod service_fusion;
+pub mod tools;

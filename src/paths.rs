@@ -1,0 +1,74 @@
+//! Where a profile's files are on this machine.
+
+use std::path::{Path, PathBuf};
+
+use directories::ProjectDirs;
+
+/// The folders of one profile. Nothing is created until something is written.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    config: PathBuf,
+    state: PathBuf,
+    profile: String,
+}
+
+impl Paths {
+    /// `home` replaces the platform's folders. `None` when the platform names no home folder.
+    pub fn new(home: Option<&Path>, profile: &str) -> Option<Self> {
+        let (config, state) = match home {
+            Some(home) => (home.to_owned(), home.join("state")),
+            None => platform_folders()?,
+        };
+        Some(Self {
+            config,
+            state,
+            profile: profile.to_owned(),
+        })
+    }
+
+    /// `config.toml`, shared by all profiles.
+    pub fn config_file(&self) -> PathBuf {
+        self.config.join("config.toml")
+    }
+
+    /// The profile's own folder: the request ledger and the journal of creates.
+    pub fn profile_folder(&self) -> PathBuf {
+        self.state.join(&self.profile)
+    }
+
+    /// The requests that all processes of this profile sent in the last minute.
+    pub fn request_ledger(&self) -> PathBuf {
+        self.profile_folder().join("requests.log")
+    }
+
+    /// The profile's SQLite file.
+    pub fn database(&self) -> PathBuf {
+        self.profile_folder().join("tokens.db")
+    }
+}
+
+fn platform_folders() -> Option<(PathBuf, PathBuf)> {
+    let folders = ProjectDirs::from("", "", "sf-mcp")?;
+    let state = folders
+        .state_dir()
+        .unwrap_or_else(|| folders.data_local_dir());
+    Some((folders.config_dir().to_owned(), state.to_owned()))
+}
+
+/// Creates `folder` and its parents, readable by this user alone where the platform can say so.
+pub fn create_private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Options that create a file readable by this user alone.
+pub fn private_file() -> std::fs::OpenOptions {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}

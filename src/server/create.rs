@@ -1,0 +1,128 @@
+//! Creating a record exactly once.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    answer::Fields,
+    server::{call::Call, tool_error::ToolError},
+    service_fusion::{
+        error::Error,
+        journal::{CreateDigest, Known},
+        query::{self, Resource},
+        record::Record,
+    },
+};
+
+/// A record that is ready to be sent.
+#[derive(Debug)]
+pub struct Draft {
+    pub resource: &'static Resource,
+    pub body: Map<String, Value>,
+    /// Sends it even though the same was created in the last ten minutes.
+    pub again: bool,
+    pub dry_run: bool,
+}
+
+/// What became of a draft.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing was sent; this is what would be.
+    DryRun(Fields),
+    Created(Record),
+    /// The same create made this record within the last ten minutes.
+    Repeated(Record),
+}
+
+impl Draft {
+    /// Creates the record, or explains why it is not known whether it exists. `find` looks for it then.
+    pub async fn submit<F>(self, call: &Call, find: F) -> Result<Outcome, ToolError>
+    where
+        F: AsyncFnOnce() -> Result<Vec<Value>, ToolError>,
+    {
+        let body = Value::Object(self.body.clone());
+        if self.dry_run {
+            let shown = Fields::new().with("dry_run", true).with(
+                "would_send",
+                json!({"method": "POST", "path": format!("/v1/{}", self.resource.path), "body": body}),
+            );
+            return Ok(Outcome::DryRun(shown));
+        }
+        let text = body.to_string();
+        let digest = CreateDigest::new(&format!("{}{}", self.resource.path, if self.again { "!" } else { "" }), &text);
+        let journal = &call.company().journal;
+        match journal.begin(&digest).await.map_err(journal_failed)? {
+            Known::Made(id) => return Ok(Outcome::Repeated(self.read_back(call, id).await)),
+            Known::Unknown { seconds_ago } => {
+                return Err(unknown(
+                    &format!("the same record was sent {seconds_ago} s ago and its outcome is not known"),
+                    find().await,
+                ));
+            }
+            Known::New => {}
+        }
+        match call.client().post(self.resource.path, text, &call.patience).await {
+            Ok(answer) => {
+                let record = Record::new(answer);
+                let Some(id) = record.id("id") else {
+                    return Err(unknown("Service Fusion's answer did not name the new record", find().await));
+                };
+                if let Err(problem) = journal.made(&digest, id).await {
+                    tracing::warn!(%problem, "a create could not be noted; an equal one would not be recognized");
+                }
+                Ok(Outcome::Created(record))
+            }
+            Err(problem @ Error::UnknownOutcome { .. }) => Err(unknown(&problem.to_string(), find().await)),
+            Err(problem) => {
+                if let Err(problem) = journal.forget(&digest).await {
+                    tracing::warn!(%problem, "a refused create could not be taken off the journal");
+                }
+                Err(problem.into())
+            }
+        }
+    }
+
+    /// The earlier record as it is now; its id alone where it cannot be read.
+    async fn read_back(&self, call: &Call, id: i64) -> Record {
+        let path = query::one(self.resource, id, &[]);
+        let read = call.client().get(&path, &call.patience).await;
+        read.map_or_else(|_| Record::new(json!({"id": id})), |answer| Record::new((*answer).clone()))
+    }
+}
+
+fn journal_failed(problem: crate::database::Error) -> ToolError {
+    ToolError::other(
+        "journal_failed",
+        format!(
+            "nothing was sent, because the note that protects against duplicates could not be written ({problem}); \
+             free some space or mend the file's permissions, then try again"
+        ),
+    )
+}
+
+fn unknown(reason: &str, found: Result<Vec<Value>, ToolError>) -> ToolError {
+    let (message, details) = match found {
+        Ok(rows) if rows.is_empty() => (
+            format!(
+                "{reason}. A search finds no such record yet. Do not send it again before looking once more, \
+                 in Service Fusion or with a search in a minute"
+            ),
+            json!({"found": []}),
+        ),
+        Ok(rows) => {
+            let count = rows.len();
+            (
+                format!("{reason}. A search finds {count} that may be it (see details.found); do not send it again unless none of them is"),
+                json!({"found": rows}),
+            )
+        }
+        Err(problem) => (
+            format!("{reason}. The search for it failed too: {problem} Look for it in Service Fusion before sending it again"),
+            json!({}),
+        ),
+    };
+    // The candidates stand in the text as well: some clients show no more.
+    let listed = details["found"].as_array().map_or(String::new(), |rows| {
+        rows.iter().take(5).map(|row| format!("\n{row}")).collect()
+    });
+    ToolError::other("unknown_outcome", format!("{message}.{listed}")).with_details(details)
+}

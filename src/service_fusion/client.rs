@@ -1,0 +1,427 @@
+//! One request to Service Fusion: a permit, a token, send, decode, and once more where that is safe.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{
+        oauth::without_address,
+        session::{self, Session, Token},
+    },
+    service_fusion::{
+        budget::{Budget, RateHeaders, reset_ms},
+        error::{Error, FieldError},
+    },
+};
+
+/// An answer larger than this is refused rather than held in memory.
+const LARGEST_BODY: usize = 32 * 1024 * 1024;
+/// How often a GET is sent at most.
+const ATTEMPTS: u32 = 4;
+/// A create is given this long after it was sent, whatever becomes of the call that asked for it.
+const CREATE_TIMEOUT: Duration = Duration::from_mins(2);
+
+type Reply = Result<Arc<Value>, Error>;
+type InFlight = Shared<BoxFuture<'static, Reply>>;
+
+/// How long a caller waits, and the sign to stop.
+#[derive(Clone, Debug)]
+pub struct Patience {
+    pub started: Instant,
+    pub deadline: Instant,
+    pub cancelled: CancellationToken,
+}
+
+impl Patience {
+    pub fn new(limit: Duration, cancelled: CancellationToken) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            deadline: started + limit,
+            cancelled,
+        }
+    }
+
+    async fn ended(&self) -> Error {
+        tokio::select! {
+            () = self.cancelled.cancelled() => Error::Cancelled,
+            () = tokio::time::sleep_until(self.deadline) => Error::Timeout {
+                seconds: (self.deadline - self.started).as_secs(),
+            },
+        }
+    }
+}
+
+/// Sends requests for one company.
+#[derive(Debug)]
+pub struct Client {
+    origin: String,
+    /// Built at the first request: it costs milliseconds that a start must not.
+    http: OnceLock<reqwest::Client>,
+    session: Session,
+    budget: Budget,
+    in_flight: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Reply>>>>,
+}
+
+/// What one attempt came to, where that is not an answer.
+enum Failure {
+    /// Another attempt may succeed, after this wait.
+    Again(Error, Option<Duration>),
+    Final(Error),
+}
+
+impl Client {
+    pub fn new(origin: String, session: Session, budget: Budget) -> Self {
+        Self {
+            origin,
+            http: OnceLock::new(),
+            session,
+            budget,
+            in_flight: Mutex::new(HashMap::new()),
+        }
+    }
+
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Reads `path` below `/v1`. Equal reads that overlap are one request; it is dropped when nobody waits any more.
+    pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Reply {
+        let shared = self.join(path, patience.deadline);
+        tokio::select! {
+            biased;
+            reply = shared => reply,
+            ended = patience.ended() => Err(ended),
+        }
+    }
+
+    /// Creates a record. The request is sent once; a second time only where the first provably was not handled.
+    ///
+    /// Once it is on its way it is seen through, even when the caller gives up: its outcome must be known.
+    pub async fn post(self: &Arc<Self>, path: &str, body: String, patience: &Patience) -> Result<Value, Error> {
+        tokio::select! {
+            biased;
+            permit = self.permit(patience.deadline) => permit?,
+            ended = patience.ended() => return Err(ended),
+        }
+        let client = Arc::clone(self);
+        let path = path.to_owned();
+        let sent = tokio::spawn(async move { client.send_create(&path, body).await });
+        sent.await.unwrap_or_else(|_| {
+            Err(Error::UnknownOutcome {
+                reason: "the request was interrupted".to_owned(),
+            })
+        })
+    }
+
+    fn join(self: &Arc<Self>, path: &str, deadline: Instant) -> InFlight {
+        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = in_flight.get(path).and_then(WeakShared::upgrade) {
+            return shared;
+        }
+        let client = Arc::clone(self);
+        let owned = path.to_owned();
+        let shared = async move {
+            let reply = client.get_with_retries(&owned, deadline).await;
+            client
+                .in_flight
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&owned);
+            reply.map(Arc::new)
+        }
+        .boxed()
+        .shared();
+        if in_flight.len() > 64 {
+            // Reads whose callers all gave up leave an empty entry behind.
+            in_flight.retain(|_, weak| weak.upgrade().is_some());
+        }
+        if let Some(weak) = shared.downgrade() {
+            in_flight.insert(path.to_owned(), weak);
+        }
+        shared
+    }
+
+    async fn get_with_retries(&self, path: &str, deadline: Instant) -> Result<Value, Error> {
+        let mut attempt = 1;
+        loop {
+            self.permit(deadline).await?;
+            let (error, wait) = match self.attempt(Method::GET, path, None).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again(error, wait)) => (error, wait),
+            };
+            let wait = wait.unwrap_or_else(|| backoff(attempt));
+            if attempt >= ATTEMPTS || Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            tracing::debug!(attempt, %error, "a read is tried again");
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+
+    async fn send_create(&self, path: &str, body: String) -> Result<Value, Error> {
+        let mut attempt = 1;
+        loop {
+            let sending = self.attempt(Method::POST, path, Some(body.clone()));
+            let outcome = tokio::time::timeout(CREATE_TIMEOUT, sending).await.unwrap_or_else(|_| {
+                Err(Failure::Final(Error::UnknownOutcome {
+                    reason: format!("no answer within {} s", CREATE_TIMEOUT.as_secs()),
+                }))
+            });
+            match outcome {
+                Ok(value) => return Ok(value),
+                Err(Failure::Again(_, wait)) if attempt < ATTEMPTS => {
+                    tokio::time::sleep(wait.unwrap_or_else(|| backoff(attempt))).await;
+                    self.permit(Instant::now() + CREATE_TIMEOUT).await?;
+                    attempt += 1;
+                }
+                Err(Failure::Again(error, _) | Failure::Final(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn permit(&self, deadline: Instant) -> Result<(), Error> {
+        self.budget
+            .take(deadline)
+            .await
+            .map_err(|too_long| Error::BudgetSpent {
+                seconds: too_long.seconds,
+            })
+    }
+
+    async fn attempt(&self, method: Method, path: &str, body: Option<String>) -> Result<Value, Failure> {
+        let http = self.http().map_err(Failure::Final)?;
+        let token = self.session.token(http).await.map_err(signed_out)?;
+        let response = self.send(http, &method, path, body.as_ref(), &token).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return self.decode(&method, path, response).await;
+        }
+        // The token died early: ask once for another one. The request was not handled, so even a create may follow.
+        let token = self.session.replace(http, &token).await.map_err(signed_out)?;
+        let response = self.send(http, &method, path, body.as_ref(), &token).await?;
+        self.decode(&method, path, response).await
+    }
+
+    async fn send(
+        &self,
+        http: &reqwest::Client,
+        method: &Method,
+        path: &str,
+        body: Option<&String>,
+        token: &Token,
+    ) -> Result<Response, Failure> {
+        let mut request = http
+            .request(method.clone(), format!("{}/v1/{path}", self.origin))
+            .header("authorization", token.header())
+            .header("accept", "application/json");
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.clone());
+        }
+        let response = request.send().await.map_err(|problem| {
+            let never_sent = problem.is_connect();
+            let reason = without_address(problem);
+            if method == Method::GET || never_sent {
+                Failure::Again(Error::Unreachable { reason }, None)
+            } else {
+                Failure::Final(Error::UnknownOutcome { reason })
+            }
+        })?;
+        self.budget.learn(rate_headers(&response));
+        Ok(response)
+    }
+
+    async fn decode(&self, method: &Method, path: &str, response: Response) -> Result<Value, Failure> {
+        let status = response.status();
+        let wait = retry_wait(&response);
+        let creating = method == Method::POST;
+        let body = match read_body(response).await {
+            Ok(body) => body,
+            Err(reason) if creating => return Err(Failure::Final(Error::UnknownOutcome { reason })),
+            Err(reason) => return Err(Failure::Again(Error::Unreachable { reason }, None)),
+        };
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|_| unreadable(creating, path, &body));
+        }
+        let parsed: Option<Value> = serde_json::from_slice(&body).ok();
+        let place = path.split('?').next().unwrap_or_default().to_owned();
+        Err(match status.as_u16() {
+            401 => Failure::Final(Error::SignedOut {
+                reason: "Service Fusion no longer accepts the sign-in of sf-mcp; check the client id and secret".to_owned(),
+            }),
+            403 => Failure::Final(Error::Forbidden),
+            404 => Failure::Final(Error::NotFound { path: place }),
+            422 => Failure::Final(Error::Rejected(field_errors(parsed.as_ref()))),
+            429 => {
+                let wait = wait.unwrap_or(Duration::from_secs(5)).min(Duration::from_secs(90));
+                tracing::warn!(seconds = wait.as_secs(), "Service Fusion answered 429 although requests are counted");
+                self.budget.block(wait).await;
+                // The block makes the next permit wait, so the attempt itself need not.
+                Failure::Again(Error::RateLimited { seconds: wait.as_secs().max(1) }, Some(Duration::ZERO))
+            }
+            500.. if creating => Failure::Final(Error::UnknownOutcome {
+                reason: format!("Service Fusion answered with status {}", status.as_u16()),
+            }),
+            code @ (500 | 502 | 503 | 504) => Failure::Again(upstream(code, parsed.as_ref()), wait),
+            code => Failure::Final(upstream(code, parsed.as_ref())),
+        })
+    }
+
+    fn http(&self) -> Result<&reqwest::Client, Error> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        // Fails only when one is installed already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let built = reqwest::Client::builder()
+            .user_agent(concat!("sf-mcp/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .tcp_nodelay(true)
+            .build()
+            .map_err(|problem| Error::Unreachable {
+                reason: format!(
+                    "{}; if no certificates were found, install the system's ca-certificates",
+                    without_address(problem)
+                ),
+            })?;
+        Ok(self.http.get_or_init(|| built))
+    }
+}
+
+fn signed_out(problem: session::Error) -> Failure {
+    match problem {
+        session::Error::Unavailable(reason) => Failure::Again(Error::Unreachable { reason }, None),
+        other => Failure::Final(Error::SignedOut {
+            reason: other.to_string(),
+        }),
+    }
+}
+
+fn unreadable(creating: bool, path: &str, body: &[u8]) -> Failure {
+    let reason = match body.trim_ascii() {
+        [] => "an empty answer",
+        [b'<', ..] => "a web page instead of data",
+        _ => "broken JSON",
+    };
+    if creating {
+        return Failure::Final(Error::UnknownOutcome {
+            reason: reason.to_owned(),
+        });
+    }
+    Failure::Again(
+        Error::Malformed {
+            path: path.split('?').next().unwrap_or_default().to_owned(),
+            reason: reason.to_owned(),
+        },
+        None,
+    )
+}
+
+fn upstream(status: u16, body: Option<&Value>) -> Error {
+    let message = body
+        .and_then(|body| body.get("message"))
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Error::Upstream {
+        status,
+        message: clean(message),
+    }
+}
+
+/// Upstream words for people: one line, no control characters, not long.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(200)
+        .collect::<String>()
+        .trim()
+        .to_owned()
+}
+
+/// The only place that says which field is wrong, so it is passed on.
+fn field_errors(body: Option<&Value>) -> Vec<FieldError> {
+    let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(clean).unwrap_or_default();
+    match body {
+        Some(Value::Array(entries)) => entries
+            .iter()
+            .take(20)
+            .map(|entry| FieldError {
+                field: text(entry, "field"),
+                message: text(entry, "message"),
+            })
+            .collect(),
+        Some(body) => vec![FieldError {
+            field: "record".to_owned(),
+            message: text(body, "message"),
+        }],
+        None => vec![FieldError {
+            field: "record".to_owned(),
+            message: "no reason was given".to_owned(),
+        }],
+    }
+}
+
+async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
+    let expected = response.content_length().unwrap_or(0);
+    let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0).min(LARGEST_BODY));
+    while let Some(chunk) = response.chunk().await.map_err(without_address)? {
+        if body.len() + chunk.len() > LARGEST_BODY {
+            return Err("the answer is larger than 32 MB".to_owned());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn header_number(response: &Response, name: &str) -> Option<u64> {
+    response.headers().get(name)?.to_str().ok()?.trim().parse().ok()
+}
+
+fn rate_headers(response: &Response) -> RateHeaders {
+    let small = |name| header_number(response, name).and_then(|number| u32::try_from(number).ok());
+    RateHeaders {
+        limit: small("x-rate-limit-limit"),
+        remaining: small("x-rate-limit-remaining"),
+        reset: header_number(response, "x-rate-limit-reset"),
+    }
+}
+
+/// `Retry-After` is not documented but read where it comes; else the window's reset.
+fn retry_wait(response: &Response) -> Option<Duration> {
+    if let Some(seconds) = header_number(response, "retry-after") {
+        return Some(Duration::from_secs(seconds));
+    }
+    if response.status() != StatusCode::TOO_MANY_REQUESTS {
+        return None;
+    }
+    let reset = header_number(response, "x-rate-limit-reset")?;
+    let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
+    Some(Duration::from_millis(reset_ms(reset, now).saturating_sub(now).max(250)))
+}
+
+/// 0.2 s, 0.4 s, 0.8 s, each with up to half of it on top by chance, so that callers do not come back together.
+fn backoff(attempt: u32) -> Duration {
+    let base = 200u64 << (attempt - 1).min(6);
+    let mut chance = [0u8; 2];
+    // Without chance the wait is just not spread.
+    let _ = getrandom::fill(&mut chance);
+    Duration::from_millis(base + base * u64::from(u16::from_le_bytes(chance)) / (2 * 65_536))
+}

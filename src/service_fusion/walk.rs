@@ -1,0 +1,325 @@
+//! Rows of a list, page by page, from where the last answer ended.
+//!
+//! A walk keeps its place by the row that was delivered last, not by a page number alone: records that are
+//! created between two calls push the pages along, and each row must still come exactly once.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::service_fusion::{
+    client::{Client, Patience},
+    error::Error,
+    query::{ListQuery, MAX_PER_PAGE},
+    record::Record,
+};
+
+/// Pages that one call reads at most when it has to look at every row itself: a third of a minute's allowance.
+const MOST_PAGES: u32 = 20;
+/// Pages that are under way at once.
+const AT_ONCE: usize = 4;
+
+/// A place between two rows of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// Rows of the unfiltered list that lie behind.
+    #[serde(rename = "o")]
+    pub offset: u64,
+    /// Id of the row just before the place.
+    #[serde(rename = "a")]
+    pub anchor: i64,
+    /// Length of the list when the place was noted.
+    #[serde(rename = "n")]
+    pub length: u64,
+    /// Matching rows in the whole list, once that is known.
+    #[serde(rename = "t")]
+    pub matches: Option<u64>,
+    /// Matching rows delivered so far.
+    #[serde(rename = "d")]
+    pub delivered: u64,
+}
+
+/// How many rows match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    Exact(u64),
+    AtLeast(u64),
+}
+
+/// What a walk brought.
+#[derive(Debug)]
+pub struct Found {
+    /// Each row with the place right after it.
+    pub rows: Vec<(Record, Position)>,
+    pub total: Total,
+    /// Where to go on, when there may be more.
+    pub next: Option<Position>,
+    /// Rows looked at, and rows in the list, where rows had to be looked at one by one.
+    pub looked_at: Option<(u64, u64)>,
+}
+
+type Keep<'a> = Box<dyn Fn(&Record) -> bool + Send + Sync + 'a>;
+
+/// A walk over a list: which rows, how many, from where.
+pub struct Walk<'a> {
+    client: &'a Arc<Client>,
+    patience: &'a Patience,
+    query: ListQuery,
+    keep: Option<Keep<'a>>,
+    progress: Option<&'a (dyn Fn(u32, u32) + Send + Sync)>,
+}
+
+struct Page {
+    rows: Vec<Record>,
+    length: u64,
+}
+
+impl<'a> Walk<'a> {
+    pub fn new(client: &'a Arc<Client>, patience: &'a Patience, query: ListQuery) -> Self {
+        Self {
+            client,
+            patience,
+            query,
+            keep: None,
+            progress: None,
+        }
+    }
+
+    /// Keeps only rows that pass; the API has no filter for it, so every row is looked at here.
+    #[must_use]
+    pub fn keep(mut self, keep: impl Fn(&Record) -> bool + Send + Sync + 'a) -> Self {
+        self.keep = Some(Box::new(keep));
+        self
+    }
+
+    /// Is told the pages read and the pages there are.
+    #[must_use]
+    pub fn progress(mut self, progress: &'a (dyn Fn(u32, u32) + Send + Sync)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Up to `limit` rows from `from` on.
+    pub async fn take(self, limit: usize, from: Option<Position>) -> Result<Found, Error> {
+        match self.keep {
+            None => self.straight(limit, from).await,
+            Some(_) => self.sifted(limit, from).await,
+        }
+    }
+
+    /// All rows, as far as [`MOST_PAGES`] reach.
+    pub async fn all(self) -> Result<Found, Error> {
+        let limit = (MOST_PAGES * MAX_PER_PAGE) as usize;
+        self.take(limit, None).await
+    }
+
+    async fn straight(&self, limit: usize, from: Option<Position>) -> Result<Found, Error> {
+        let wanted = u32::try_from(limit).unwrap_or(MAX_PER_PAGE).clamp(1, MAX_PER_PAGE);
+        let mut offset = match from {
+            Some(position) => self.locate(position, wanted).await?,
+            None => 0,
+        };
+        let delivered_before = from.map_or(0, |position| position.delivered);
+        let mut rows: Vec<(Record, Position)> = Vec::new();
+        let mut length;
+        loop {
+            // A page size that divides the offset needs no second page; else the largest one is cut.
+            let per_page = if offset % u64::from(wanted) == 0 { wanted } else { MAX_PER_PAGE };
+            let page = self.page(offset, per_page).await?;
+            length = page.length;
+            let skip = usize::try_from(offset % u64::from(per_page)).unwrap_or(0);
+            let before = offset;
+            for row in page.rows.into_iter().skip(skip) {
+                if offset >= length || rows.len() == limit {
+                    break;
+                }
+                offset += 1;
+                let position = Position {
+                    offset,
+                    anchor: row.id("id").unwrap_or_default(),
+                    length,
+                    matches: Some(length),
+                    delivered: delivered_before + rows.len() as u64 + 1,
+                };
+                rows.push((row, position));
+            }
+            if rows.len() == limit || offset >= length || offset == before {
+                break;
+            }
+            self.report(rows.len(), limit);
+        }
+        let next = (offset < length)
+            .then(|| rows.last().map(|(_, position)| *position))
+            .flatten();
+        Ok(Found {
+            rows,
+            total: Total::Exact(length),
+            next,
+            looked_at: None,
+        })
+    }
+
+    async fn sifted(&self, limit: usize, from: Option<Position>) -> Result<Found, Error> {
+        let start = match from {
+            Some(position) => self.locate(position, MAX_PER_PAGE).await?,
+            None => 0,
+        };
+        let first_page = u32::try_from(start / u64::from(MAX_PER_PAGE)).unwrap_or(u32::MAX - 1) + 1;
+        let first = self.page(start, MAX_PER_PAGE).await?;
+        let length = first.length;
+        let last_page = u32::try_from(length.div_ceil(u64::from(MAX_PER_PAGE))).unwrap_or(u32::MAX);
+        let stop_page = last_page.min(first_page.saturating_add(MOST_PAGES - 1));
+        let known = from.and_then(|position| position.matches);
+        // Counting to the end is worth it only where the end is in reach.
+        let count_all = known.is_none() && stop_page == last_page;
+
+        let mut sieve = Sieve {
+            keep: self.keep.as_ref(),
+            limit,
+            rows: Vec::new(),
+            more: false,
+            offset: start,
+            position: Position {
+                offset: start,
+                anchor: from.map_or(0, |position| position.anchor),
+                length,
+                matches: known,
+                delivered: from.map_or(0, |position| position.delivered),
+            },
+            matched: from.map_or(0, |position| position.delivered),
+        };
+        let skip = usize::try_from(start % u64::from(MAX_PER_PAGE)).unwrap_or(0);
+        sieve.add(first.rows.into_iter().skip(skip));
+        let mut pages = stream::iter(first_page + 1..=stop_page)
+            .map(|page| self.numbered_page(page))
+            .buffered(AT_ONCE);
+        let mut read = first_page;
+        while (count_all || !sieve.is_full())
+            && let Some(page) = pages.next().await
+        {
+            sieve.add(page?.rows.into_iter());
+            read += 1;
+            if let Some(progress) = self.progress {
+                progress(read - first_page + 1, stop_page - first_page + 1);
+            }
+        }
+        Ok(sieve.finish(start, length, read >= last_page))
+    }
+
+    fn report(&self, rows: usize, limit: usize) {
+        if let Some(progress) = self.progress {
+            progress(
+                u32::try_from(rows).unwrap_or(u32::MAX),
+                u32::try_from(limit).unwrap_or(u32::MAX),
+            );
+        }
+    }
+
+    /// Where the place is now: rows may have been created or removed since it was noted.
+    async fn locate(&self, position: Position, per_page: u32) -> Result<u64, Error> {
+        let per = u64::from(per_page);
+        let page = self.page(position.offset.min(position.length.saturating_sub(1)), per_page).await?;
+        if page.length == position.length {
+            return Ok(position.offset);
+        }
+        let expected = position.offset.saturating_sub(1);
+        let shifted = (expected + page.length).saturating_sub(position.length);
+        let per_long = u64::from(MAX_PER_PAGE);
+        let near = [shifted, expected, shifted + per_long, shifted.saturating_sub(per_long)];
+        for place in near.into_iter().filter(|place| *place < page.length) {
+            let start = place / per_long * per_long;
+            let rows = self.page(place, MAX_PER_PAGE).await?.rows;
+            let found = rows.iter().position(|row| row.id("id") == Some(position.anchor));
+            if let Some(index) = found {
+                return Ok(start + index as u64 + 1);
+            }
+        }
+        tracing::debug!(per, "the last row delivered is gone; the walk goes on by number");
+        Ok(position.offset)
+    }
+
+    /// The page of `per_page` rows that holds row `offset`.
+    async fn page(&self, offset: u64, per_page: u32) -> Result<Page, Error> {
+        let number = u32::try_from(offset / u64::from(per_page)).unwrap_or(u32::MAX - 1) + 1;
+        self.fetch(number, per_page).await
+    }
+
+    async fn numbered_page(&self, number: u32) -> Result<Page, Error> {
+        self.fetch(number, MAX_PER_PAGE).await
+    }
+
+    async fn fetch(&self, number: u32, per_page: u32) -> Result<Page, Error> {
+        let answer = self
+            .client
+            .get(&self.query.page(number, per_page), self.patience)
+            .await?;
+        let rows: Vec<Record> = answer
+            .get("items")
+            .and_then(Value::as_array)
+            .map(|items| items.iter().cloned().map(Record::new).collect())
+            .unwrap_or_default();
+        let length = answer
+            .pointer("/_meta/totalCount")
+            .and_then(Value::as_u64)
+            .unwrap_or(rows.len() as u64);
+        Ok(Page { rows, length })
+    }
+}
+
+/// Collects matching rows and keeps count.
+struct Sieve<'a> {
+    keep: Option<&'a Keep<'a>>,
+    limit: usize,
+    rows: Vec<(Record, Position)>,
+    more: bool,
+    offset: u64,
+    position: Position,
+    matched: u64,
+}
+
+impl Sieve<'_> {
+    fn is_full(&self) -> bool {
+        self.rows.len() >= self.limit
+    }
+
+    fn add(&mut self, rows: impl Iterator<Item = Record>) {
+        for row in rows {
+            self.offset += 1;
+            let kept = self.keep.is_none_or(|keep| keep(&row));
+            self.matched += u64::from(kept);
+            if self.is_full() {
+                self.more |= kept;
+                continue;
+            }
+            self.position.offset = self.offset;
+            self.position.anchor = row.id("id").unwrap_or_default();
+            if kept {
+                self.position.delivered += 1;
+                self.rows.push((row, self.position));
+            }
+        }
+    }
+
+    fn finish(mut self, start: u64, length: u64, at_end: bool) -> Found {
+        let total = match self.position.matches {
+            Some(matches) => Total::Exact(matches),
+            None if at_end => Total::Exact(self.matched),
+            None => Total::AtLeast(self.matched),
+        };
+        if let Total::Exact(matches) = total {
+            self.position.matches = Some(matches);
+            for (_, position) in &mut self.rows {
+                position.matches = Some(matches);
+            }
+        }
+        let unread = !at_end || self.more;
+        Found {
+            next: unread.then_some(self.position),
+            rows: self.rows,
+            total,
+            looked_at: Some((start.max(self.offset), length)),
+        }
+    }
+}

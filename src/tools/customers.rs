@@ -1,0 +1,11 @@
+//! Customers: who they are, everything about one, and new ones.
+
+mod create;
+mod get;
+mod search;
+
+use crate::server::tool::Tool;
+
+pub(super) fn tools() -> Vec<Tool> {
+    vec![search::tool(), get::tool(), create::tool()]
+}

@@ -1,0 +1,137 @@
+//! The dispatch board.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    answer::Fields,
+    dates::DateRange,
+    schedule::Appointment,
+    server::{
+        appointments,
+        call::Call,
+        lookup::{self, Technician},
+        resources::BOARD_URI,
+        tool::Tool,
+        tool_error::{ToolError, date_argument},
+    },
+    service_fusion::status::Stage,
+};
+
+const DESCRIPTION: &str = "The dispatch board of a day or week in one call: jobs and return visits by technician, unassigned ones, and which are late, at risk or \
+double-booked right now, with the reason. Clients that show MCP Apps render it as a board. For free time windows use get_technician_schedule; \
+to page through jobs by other criteria use search_jobs.";
+
+#[derive(Deserialize, JsonSchema)]
+struct GetDispatchBoard {
+    /// Day or range of at most 14 days: today (if left out), tomorrow, this week, 2026-11-22.
+    date: Option<String>,
+    /// Only this technician, by name or id.
+    technician: Option<String>,
+    /// Only technicians of this department.
+    department: Option<String>,
+}
+
+pub(super) fn tools() -> Vec<Tool> {
+    let board = Tool::read("get_dispatch_board", "Dispatch board", DESCRIPTION, output, board).with_view(BOARD_URI);
+    vec![board]
+}
+
+fn output() -> Value {
+    let list = json!({"type": "array", "items": {"type": "object"}});
+    json!({
+        "type": "object",
+        "properties": {"counts": {"type": "object"}, "technicians": list, "unassigned": list},
+        "required": ["technicians", "unassigned"]
+    })
+}
+
+async fn board(call: Call, arguments: GetDispatchBoard) -> Result<Fields, ToolError> {
+    let text = arguments.date.as_deref().unwrap_or("today");
+    let range = DateRange::parse(text, call.today()).map_err(date_argument("date"))?;
+    let only = match &arguments.technician {
+        Some(said) => Some(lookup::technician(&call, "technician", said).await?),
+        None => None,
+    };
+    let columns = columns(&call, only.as_ref(), arguments.department.as_deref()).await?;
+    let plan = appointments::read(&call, "date", range).await?;
+    let everyone = only.is_none() && arguments.department.is_none();
+    let answer = lay_out(&call, range, &plan, &columns, everyone, false);
+    let length = serde_json::to_string(&answer.0).map_or(0, |text| text.len());
+    if length <= call.company().max_answer {
+        return Ok(answer);
+    }
+    Ok(lay_out(&call, range, &plan, &columns, everyone, true)
+        .with("note", "addresses and descriptions are left out to fit; get_job has them"))
+}
+
+/// The technicians with a column: field workers, and on a narrowed board whom it names.
+async fn columns(call: &Call, only: Option<&Technician>, department: Option<&str>) -> Result<Vec<Technician>, ToolError> {
+    if let Some(only) = only {
+        return Ok(vec![only.clone()]);
+    }
+    let all = lookup::technicians(call).await?;
+    let Some(department) = department.map(str::trim) else {
+        return Ok(all);
+    };
+    let of = |technician: &Technician| technician.department.clone().unwrap_or_default();
+    let chosen: Vec<Technician> = all.iter().filter(|technician| of(technician).eq_ignore_ascii_case(department)).cloned().collect();
+    if chosen.is_empty() {
+        let mut known: Vec<String> = all.iter().map(of).filter(|name| !name.is_empty()).collect();
+        known.sort();
+        known.dedup();
+        return Err(ToolError::argument("department", format!("there is no such department; there are {}", known.join(", "))));
+    }
+    Ok(chosen)
+}
+
+fn lay_out(call: &Call, range: DateRange, plan: &appointments::Plan, columns: &[Technician], everyone: bool, lean: bool) -> Fields {
+    let shown = |one: &Appointment| appointments::shown(one, lean);
+    let on_board: Vec<&Appointment> = plan
+        .appointments
+        .iter()
+        .filter(|one| everyone || columns.iter().any(|technician| one.is_on(technician.id)))
+        .collect();
+    let technicians: Vec<Fields> = columns
+        .iter()
+        .map(|technician| (technician, on_board.iter().filter(|one| one.is_on(technician.id)).collect::<Vec<_>>()))
+        // Office staff has a column only when somebody gave them a job.
+        .filter(|(technician, jobs)| technician.is_field_worker || !jobs.is_empty())
+        .map(|(technician, jobs)| {
+            let hours: f64 = jobs.iter().map(|one| one.hours()).sum();
+            Fields::new()
+                .with("technician_id", technician.id)
+                .with("name", technician.name.clone())
+                .with("department", technician.department.clone())
+                .with("booked_hours", (hours * 10.0).round() / 10.0)
+                .with_list("jobs", jobs.iter().map(|one| shown(one)).collect())
+        })
+        .collect();
+    let unassigned: Vec<Fields> = on_board
+        .iter()
+        .filter(|one| one.technicians.is_empty() && one.stage.is_open())
+        .map(|one| shown(one))
+        .collect();
+    let now = call.clock().now();
+    Fields::new()
+        .with("from", range.from.to_string())
+        .with("to", range.to.to_string())
+        .with("now", now.strftime("%Y-%m-%dT%H:%M").to_string())
+        .with("time_zone", call.clock().zone_name())
+        .with("counts", counts(&on_board, unassigned.len()))
+        .with_list("technicians", technicians)
+        .with_list("unassigned", unassigned)
+        .with("incomplete", plan.note.clone())
+}
+
+fn counts(on_board: &[&Appointment], unassigned: usize) -> Fields {
+    let count = |test: &dyn Fn(&Appointment) -> bool| on_board.iter().filter(|one| test(one)).count();
+    Fields::new()
+        .with("jobs", on_board.len())
+        .with("unassigned", unassigned)
+        .with("late", count(&|one| one.late.is_some()))
+        .with("at_risk", count(&|one| one.at_risk.is_some()))
+        .with("overlaps", count(&|one| one.overlap.is_some()))
+        .with("done", count(&|one| one.stage == Stage::Done))
+}

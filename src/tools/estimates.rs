@@ -1,0 +1,11 @@
+//! Estimates: what was quoted.
+
+mod create;
+mod get;
+mod search;
+
+use crate::server::tool::Tool;
+
+pub(super) fn tools() -> Vec<Tool> {
+    vec![search::tool(), get::tool(), create::tool()]
+}

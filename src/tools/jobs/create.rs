@@ -1,0 +1,198 @@
+//! `create_job`.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    answer::{Fields, job},
+    dates::{parse_day, parse_time},
+    server::{
+        call::Call,
+        create::{Draft, Outcome},
+        lookup,
+        tool::{Tool, record_output},
+        tool_error::{ToolError, date_argument},
+    },
+    service_fusion::{
+        query::{JOBS, ListQuery},
+        reference::List,
+    },
+};
+
+const DESCRIPTION: &str = "Create a job (work order) for an existing customer. Status, category and technicians are checked against the company's own lists first. \
+Take customer_id from search_customers or create_customer. Service Fusion's API cannot change or delete a job afterwards: use dry_run to show \
+the user what would be sent. The same job within ten minutes returns the first one.";
+
+#[derive(Deserialize, JsonSchema)]
+struct CreateJob {
+    /// Customer's id, just read from another answer.
+    #[schemars(range(min = 1))]
+    customer_id: i64,
+    /// What is to be done, in the customer's words.
+    #[schemars(length(max = 10_000))]
+    description: Option<String>,
+    /// Category by name. Example: "Service Call".
+    category: Option<String>,
+    /// Status by name (the company's default if left out).
+    status: Option<String>,
+    /// Technicians by name or id.
+    #[serde(default)]
+    #[schemars(length(max = 20))]
+    technicians: Vec<String>,
+    /// Priority (normal if left out).
+    priority: Option<Priority>,
+    /// Day: tomorrow, friday, 2026-11-22. Left out: unscheduled.
+    date: Option<String>,
+    /// Start of the promised window: 14:00, 2 pm.
+    start_time: Option<String>,
+    /// End of the promised window.
+    end_time: Option<String>,
+    /// Planned minutes (60 if left out).
+    #[schemars(range(min = 5, max = 1440))]
+    duration_minutes: Option<i64>,
+    /// Street, when it is not the customer's primary location.
+    #[schemars(length(max = 255))]
+    street: Option<String>,
+    /// City of that street.
+    #[schemars(length(max = 255))]
+    city: Option<String>,
+    /// State of that street.
+    #[schemars(length(max = 255))]
+    state: Option<String>,
+    /// Postal code of that street.
+    #[schemars(length(max = 20))]
+    postal_code: Option<String>,
+    /// Customer's purchase order number.
+    #[schemars(length(max = 255))]
+    po_number: Option<String>,
+    /// Instructions for the technicians.
+    tech_notes: Option<String>,
+    /// True creates it although the same one was created in the last ten minutes.
+    allow_duplicate: Option<bool>,
+    /// True sends nothing and returns what would be sent.
+    dry_run: Option<bool>,
+}
+
+#[derive(Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Priority {
+    Low,
+    Normal,
+    High,
+}
+
+impl Priority {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::Normal => "Normal",
+            Self::High => "High",
+        }
+    }
+}
+
+pub(super) fn tool() -> Tool {
+    Tool::create("create_job", "Create a job", DESCRIPTION, || record_output("job_id"), create)
+}
+
+async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
+    let id = arguments.customer_id;
+    let customer = lookup::customer(&call, id, &[]).await?;
+    let name = customer.text("customer_name").unwrap_or_default();
+    let description = arguments.description.clone().unwrap_or_default();
+    let draft = Draft {
+        resource: &JOBS,
+        body: body(&call, &arguments).await?,
+        again: arguments.allow_duplicate.unwrap_or(false),
+        dry_run: arguments.dry_run.unwrap_or(false),
+    };
+    let find = async || newest(&call, id, &name, &description).await;
+    Ok(match draft.submit(&call, find).await? {
+        Outcome::DryRun(shown) => shown.with("customer", name),
+        Outcome::Created(record) => {
+            let created = Fields::new().with("created", true);
+            let answer = Fields(created.0.into_iter().chain(job::row(&record, &[]).0).collect());
+            match record.id("customer_id") {
+                Some(other) if other != id => answer.with(
+                    "warning",
+                    format!("Service Fusion filed this job under customer {other} instead of {id}; tell the user to correct it there"),
+                ),
+                _ => answer,
+            }
+        }
+        Outcome::Repeated(record) => job::row(&record, &[])
+            .with("repeated", "the same job was created in the last ten minutes; this is that one, nothing new was made"),
+    })
+}
+
+async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, ToolError> {
+    let category = match &arguments.category {
+        Some(said) => Some(lookup::reference_name(call, List::JobCategories, "category", said).await?),
+        None => None,
+    };
+    let status = match &arguments.status {
+        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said)).await?.into_iter().next(),
+        None => None,
+    };
+    let mut technicians = Vec::new();
+    for said in &arguments.technicians {
+        let technician = lookup::technician(call, "technicians", said).await?;
+        technicians.push(json!({"id": technician.id}));
+    }
+    let date = arguments
+        .date
+        .as_deref()
+        .map(|text| parse_day(text, call.today()))
+        .transpose()
+        .map_err(date_argument("date"))?;
+    let time = |name: &'static str, text: &Option<String>| {
+        text.as_deref().map(parse_time).transpose().map_err(date_argument(name))
+    };
+    let (start, end) = (time("start_time", &arguments.start_time)?, time("end_time", &arguments.end_time)?);
+    if start.is_some() && end.is_some() && end <= start {
+        return Err(ToolError::argument("end_time", "must be later than start_time"));
+    }
+    if date.is_none() && start.is_some() {
+        return Err(ToolError::argument("date", "a time of day needs a date"));
+    }
+    if arguments.street.is_none() && arguments.city.is_some() {
+        return Err(ToolError::argument("street", "a city needs a street; leave both out for the customer's primary location"));
+    }
+    // The id, as the contract allows: a name may belong to two customers, or be a number.
+    Ok(Fields::new()
+        .with("customer_name", arguments.customer_id.to_string())
+        .with("description", arguments.description.clone())
+        .with("category", category)
+        .with("status", status)
+        .with("priority", arguments.priority.map(Priority::word))
+        .with("start_date", date.map(|date| date.to_string()))
+        .with("time_frame_promised_start", start.map(job::clock))
+        .with("time_frame_promised_end", end.map(job::clock))
+        .with("duration", arguments.duration_minutes.map(|minutes| minutes * 60))
+        .with("techs_assigned", technicians)
+        .with("street_1", arguments.street.clone())
+        .with("city", arguments.city.clone())
+        .with("state_prov", arguments.state.clone())
+        .with("postal_code", arguments.postal_code.clone())
+        .with("po_number", arguments.po_number.clone())
+        .with("tech_notes", arguments.tech_notes.clone())
+        .0)
+}
+
+/// The customer's newest jobs with that description: one of them may be the job whose answer was lost.
+async fn newest(call: &Call, customer_id: i64, name: &str, description: &str) -> Result<Vec<Value>, ToolError> {
+    let query = ListQuery::new(&JOBS)
+        .filter("customer_name", name)
+        .fields(job::ROW_FIELDS)
+        .fields(&["created_at"]);
+    let found = call.walk(query).take(20, None).await?;
+    Ok(found
+        .rows
+        .iter()
+        .filter(|(row, _)| row.id("customer_id") == Some(customer_id))
+        .filter(|(row, _)| row.text("description").unwrap_or_default() == description.trim())
+        .take(5)
+        .map(|(row, _)| job::row(row, &["created_at".to_owned()]).into())
+        .collect())
+}
