@@ -93,7 +93,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
+    cli.settings.demo |= matches!(cli.command, Some(Command::Demo));
     let outcome = match cli.settings.resolve() {
         Ok(config) => {
             crate::logging::start(&config.log);
