@@ -98,7 +98,10 @@ impl Listing {
             Total::Exact(total) => answer.put("total", total),
             Total::AtLeast(total) => answer.put("total_at_least", total),
         }
-        answer.put("next_cursor", if cut { last_cursor } else { self.next_cursor });
+        answer.put(
+            "next_cursor",
+            if cut { last_cursor } else { self.next_cursor },
+        );
         if cut {
             answer.put(
                 "left_out",
@@ -123,9 +126,15 @@ pub fn fit(mut answer: Fields, budget: usize) -> Fields {
         if length(&answer) + 300 <= budget || (left_out.is_empty() && length(&answer) <= budget) {
             break;
         }
-        let shortened: usize = answer.0.values_mut().map(|value| shorten(value, longest_text)).sum();
+        let shortened: usize = answer
+            .0
+            .values_mut()
+            .map(|value| shorten(value, longest_text))
+            .sum();
         if shortened > 0 {
-            left_out.push(format!("{shortened} texts were cut to {longest_text} characters"));
+            left_out.push(format!(
+                "{shortened} texts were cut to {longest_text} characters"
+            ));
         }
         while length(&answer) + 300 > budget {
             let Some(remark) = halve_longest_list(&mut answer) else {
@@ -154,7 +163,10 @@ fn shorten(value: &mut Value, longest: usize) -> usize {
             1
         }
         Value::Array(items) => items.iter_mut().map(|item| shorten(item, longest)).sum(),
-        Value::Object(fields) => fields.values_mut().map(|field| shorten(field, longest)).sum(),
+        Value::Object(fields) => fields
+            .values_mut()
+            .map(|field| shorten(field, longest))
+            .sum(),
         _ => 0,
     }
 }
@@ -163,12 +175,15 @@ fn shorten(value: &mut Value, longest: usize) -> usize {
 fn halve_longest_list(answer: &mut Fields) -> Option<(String, String)> {
     let (path, _) = longest_list(&Value::Object(answer.0.clone()), "")?;
     let mut root = Value::Object(std::mem::take(&mut answer.0));
-    let remark = root.pointer_mut(&path).and_then(Value::as_array_mut).map(|items| {
-        let kept = items.len() / 2;
-        items.truncate(kept);
-        let name = path.trim_start_matches('/').replace('/', " ");
-        (name, format!("only the first {kept} are shown"))
-    });
+    let remark = root
+        .pointer_mut(&path)
+        .and_then(Value::as_array_mut)
+        .map(|items| {
+            let kept = items.len() / 2;
+            items.truncate(kept);
+            let name = path.trim_start_matches('/').replace('/', " ");
+            (name, format!("only the first {kept} are shown"))
+        });
     if let Value::Object(fields) = root {
         answer.0 = fields;
     }
@@ -191,7 +206,9 @@ fn longest_list(value: &Value, path: &str) -> Option<(String, usize)> {
             .and_then(|item| longest_list(item, &format!("{path}/0"))),
         _ => None,
     };
-    own.into_iter().chain(below).max_by_key(|(_, length)| *length)
+    own.into_iter()
+        .chain(below)
+        .max_by_key(|(_, length)| *length)
 }
 
 /// The start of a free text, for lists.
@@ -213,7 +230,14 @@ mod tests {
         Listing {
             plural: "jobs",
             rows: (0..rows)
-                .map(|n| (Fields::new().with("job_id", n).with("note", "x".repeat(width)), format!("c{n}")))
+                .map(|n| {
+                    (
+                        Fields::new()
+                            .with("job_id", n)
+                            .with("note", "x".repeat(width)),
+                        format!("c{n}"),
+                    )
+                })
                 .collect(),
             total: Total::Exact(500),
             next_cursor: Some("end".to_owned()),
@@ -259,7 +283,10 @@ mod tests {
 
     #[test]
     fn an_excerpt_is_one_line() {
-        assert_eq!(excerpt("No  hot\r\nwater since Friday", 12), "No hot water…");
+        assert_eq!(
+            excerpt("No  hot\r\nwater since Friday", 12),
+            "No hot water…"
+        );
         assert_eq!(excerpt("short", 12), "short");
     }
 }

@@ -26,9 +26,7 @@ impl Clock {
         match &self.set {
             None => Timestamp::now(),
             Some((at, since)) => at
-                .checked_add(
-                    jiff::SignedDuration::try_from(since.elapsed()).unwrap_or_default(),
-                )
+                .checked_add(jiff::SignedDuration::try_from(since.elapsed()).unwrap_or_default())
                 .unwrap_or(*at),
         }
     }

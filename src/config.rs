@@ -26,7 +26,13 @@ pub struct Settings {
     pub read_only: Option<bool>,
 
     /// Which tools to offer: core, dispatch, extra, or all (comma list).  [default: core,dispatch]
-    #[arg(long, env = "SF_MCP_TOOLSETS", global = true, value_name = "LIST", value_delimiter = ',')]
+    #[arg(
+        long,
+        env = "SF_MCP_TOOLSETS",
+        global = true,
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
     pub toolsets: Option<Vec<String>>,
 
     /// The company's time zone, such as America/Chicago.  [default: this machine's]
@@ -146,10 +152,16 @@ impl Settings {
         let profile = self.profile.unwrap_or_else(|| "default".to_owned());
         check_profile(&profile)?;
         let paths = Paths::new(self.home.as_deref(), &profile);
-        let file = paths.as_ref().map_or_else(|| Ok(File::default()), read_file)?;
+        let file = paths
+            .as_ref()
+            .map_or_else(|| Ok(File::default()), read_file)?;
 
         let zone = time_zone(self.time_zone.or(file.time_zone).as_deref(), self.demo)?;
-        let set_now = self.now.as_deref().map(|at| moment(at, &zone)).transpose()?;
+        let set_now = self
+            .now
+            .as_deref()
+            .map(|at| moment(at, &zone))
+            .transpose()?;
         let api_url = self
             .api_url
             .or(file.api_url)
@@ -175,7 +187,9 @@ fn read_file(paths: &Paths) -> Result<File, Error> {
     let path = paths.config_file();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => {
+            return Ok(File::default());
+        }
         Err(problem) => {
             return Err(Error::File {
                 path,
@@ -210,7 +224,8 @@ fn time_zone(name: Option<&str>, demo: bool) -> Result<TimeZone, Error> {
     TimeZone::get(name).map_err(|_| Error::Value {
         name: "the time zone",
         value: name.to_owned(),
-        accepted: "it must be an IANA name such as `America/Chicago` or `America/New_York`".to_owned(),
+        accepted: "it must be an IANA name such as `America/Chicago` or `America/New_York`"
+            .to_owned(),
     })
 }
 
@@ -286,10 +301,16 @@ fn checked_origin(url: &str) -> Result<String, Error> {
     match parsed.scheme() {
         "https" => {}
         "http" if loopback => {}
-        _ => return Err(refuse("only https is allowed, and plain http on this machine (127.0.0.1)")),
+        _ => {
+            return Err(refuse(
+                "only https is allowed, and plain http on this machine (127.0.0.1)",
+            ));
+        }
     }
     if parsed.path() != "/" || parsed.query().is_some() || !parsed.username().is_empty() {
-        return Err(refuse("it must be an origin alone: scheme, host and port, no path, no user"));
+        return Err(refuse(
+            "it must be an origin alone: scheme, host and port, no path, no user",
+        ));
     }
     Ok(trimmed.to_owned())
 }
@@ -325,7 +346,9 @@ mod tests {
 
     #[test]
     fn an_unknown_toolset_is_named_with_the_known_ones() {
-        let error = toolsets(Some(vec!["cores".into()])).unwrap_err().to_string();
+        let error = toolsets(Some(vec!["cores".into()]))
+            .unwrap_err()
+            .to_string();
         assert_eq!(
             error,
             "a toolset is `cores`, but the toolsets are core, dispatch, extra and all"

@@ -19,7 +19,10 @@ pub enum Error {
     #[error("{path} was written by a newer sf-mcp; update this one")]
     Newer { path: String },
     #[error("{path} cannot be opened: {source}")]
-    Folder { path: String, source: std::io::Error },
+    Folder {
+        path: String,
+        source: std::io::Error,
+    },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -34,7 +37,10 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
         paths::create_private_folder(folder).map_err(describe)?;
     }
     // SQLite's side files copy the mode of the database, so it must be right from the start.
-    paths::private_file().append(true).open(path).map_err(describe)?;
+    paths::private_file()
+        .append(true)
+        .open(path)
+        .map_err(describe)?;
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -53,7 +59,8 @@ pub fn in_memory() -> Result<Connection, Error> {
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     // A write first: a deferred transaction that reads and then writes fails when another process was quicker.
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let version = version as usize;
     if version > STEPS.len() {
@@ -65,7 +72,11 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
         transaction.execute_batch(step)?;
     }
     if version < STEPS.len() {
-        transaction.pragma_update(None, "user_version", u32::try_from(STEPS.len()).unwrap_or(u32::MAX))?;
+        transaction.pragma_update(
+            None,
+            "user_version",
+            u32::try_from(STEPS.len()).unwrap_or(u32::MAX),
+        )?;
     }
     transaction.commit()?;
     Ok(())
@@ -85,7 +96,10 @@ mod tests {
 
         let error = open(&path).unwrap_err().to_string();
 
-        assert!(error.ends_with("was written by a newer sf-mcp; update this one"), "{error}");
+        assert!(
+            error.ends_with("was written by a newer sf-mcp; update this one"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -94,7 +108,9 @@ mod tests {
             .unwrap()
             .query_row("SELECT sqlite_version()", [], |row| row.get(0))
             .unwrap();
-        let number = version.split('.').fold(0, |sum, part| sum * 1000 + part.parse::<u32>().unwrap());
+        let number = version
+            .split('.')
+            .fold(0, |sum, part| sum * 1000 + part.parse::<u32>().unwrap());
         assert!(number >= 3_051_003, "{version}");
     }
 
@@ -105,7 +121,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("profile/tokens.db");
         let connection = open(&path).unwrap();
-        connection.execute("INSERT INTO creates VALUES ('d', 1, NULL)", []).unwrap();
+        connection
+            .execute("INSERT INTO creates VALUES ('d', 1, NULL)", [])
+            .unwrap();
 
         for entry in std::fs::read_dir(path.parent().unwrap()).unwrap() {
             let entry = entry.unwrap();

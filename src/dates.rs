@@ -275,7 +275,11 @@ pub fn parse_time(text: &str) -> Result<Time, NotADate> {
     };
     let (hour, minute) = clock.split_once(':').unwrap_or((clock, "0"));
     let hour: i8 = hour.parse().map_err(|_| refused())?;
-    let minute: i8 = minute.get(..2).unwrap_or(minute).parse().map_err(|_| refused())?;
+    let minute: i8 = minute
+        .get(..2)
+        .unwrap_or(minute)
+        .parse()
+        .map_err(|_| refused())?;
     let hour = match half {
         Some(half) if (1..=12).contains(&hour) => hour % 12 + half,
         Some(_) => return Err(refused()),
@@ -377,9 +381,20 @@ mod tests {
 
     #[test]
     fn what_is_not_a_date_is_refused_with_examples() {
-        for text in ["", "soon", "2026-13-01", "2026-02-30", "last -3 days", "next 99999 days", "11/22/2026"] {
+        for text in [
+            "",
+            "soon",
+            "2026-13-01",
+            "2026-02-30",
+            "last -3 days",
+            "next 99999 days",
+            "11/22/2026",
+        ] {
             let error = DateRange::parse(text, SUNDAY).unwrap_err().to_string();
-            assert!(error.contains("2026-11-22") || error.contains("earlier day first"), "{text}: {error}");
+            assert!(
+                error.contains("2026-11-22") || error.contains("earlier day first"),
+                "{text}: {error}"
+            );
         }
         assert!(DateRange::parse("tomorrow..yesterday", SUNDAY).is_err());
         assert!(parse_day("this week", SUNDAY).is_err());
@@ -387,16 +402,38 @@ mod tests {
 
     #[test]
     fn service_fusions_broken_dates_mean_not_set() {
-        for text in ["-0001-11-30T00:00:00+00:00", "0000-00-00", "1970-01-01T00:00:00+00:00", "", "x", "ñ2026-11-2"] {
+        for text in [
+            "-0001-11-30T00:00:00+00:00",
+            "0000-00-00",
+            "1970-01-01T00:00:00+00:00",
+            "",
+            "x",
+            "ñ2026-11-2",
+        ] {
             assert_eq!(lenient_date(text), None, "{text}");
         }
-        assert_eq!(lenient_date("2014-09-08T20:42:04+00:00"), Some(date(2014, 9, 8)));
+        assert_eq!(
+            lenient_date("2014-09-08T20:42:04+00:00"),
+            Some(date(2014, 9, 8))
+        );
     }
 
     #[test]
     fn times_of_day_are_understood() {
-        for (text, hour, minute) in [("14:00", 14, 0), ("2 pm", 14, 0), ("2:30PM", 14, 30), ("12 am", 0, 0), ("noon", 12, 0), ("9", 9, 0), ("2 o'clock", 14, 0)] {
-            assert_eq!(parse_time(text).unwrap(), Time::constant(hour, minute, 0, 0), "{text}");
+        for (text, hour, minute) in [
+            ("14:00", 14, 0),
+            ("2 pm", 14, 0),
+            ("2:30PM", 14, 30),
+            ("12 am", 0, 0),
+            ("noon", 12, 0),
+            ("9", 9, 0),
+            ("2 o'clock", 14, 0),
+        ] {
+            assert_eq!(
+                parse_time(text).unwrap(),
+                Time::constant(hour, minute, 0, 0),
+                "{text}"
+            );
         }
         for text in ["25:00", "13 pm", "two", ""] {
             assert!(parse_time(text).is_err(), "{text}");

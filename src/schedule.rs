@@ -48,7 +48,9 @@ impl Appointment {
     }
 
     pub fn is_on(&self, technician: i64) -> bool {
-        self.technicians.iter().any(|assigned| assigned.id == technician)
+        self.technicians
+            .iter()
+            .any(|assigned| assigned.id == technician)
     }
 
     /// Hours from start to end, 0 where no time is set.
@@ -82,10 +84,22 @@ pub fn appointments(jobs: &[Record], range: DateRange, now: &Zoned) -> Vec<Appoi
         .flat_map(|job| of_job(job, range))
         .filter(|appointment| appointment.stage != Stage::Dropped)
         .collect();
-    all.sort_by_key(|appointment| (appointment.date, appointment.start, appointment.job.id("id")));
+    all.sort_by_key(|appointment| {
+        (
+            appointment.date,
+            appointment.start,
+            appointment.job.id("id"),
+        )
+    });
     let marks: Vec<_> = all
         .iter()
-        .map(|one| (lateness(one, now), risk(one, &all, now), double_booking(one, &all)))
+        .map(|one| {
+            (
+                lateness(one, now),
+                risk(one, &all, now),
+                double_booking(one, &all),
+            )
+        })
         .collect();
     for (one, (late, at_risk, overlap)) in all.iter_mut().zip(marks) {
         one.at_risk = at_risk.filter(|_| late.is_none());
@@ -118,7 +132,9 @@ fn of_job(job: &Record, range: DateRange) -> Vec<Appointment> {
         .list("visits")
         .iter()
         .filter_map(|visit| {
-            let date = visit.date("start_date").filter(|date| range.contains(*date))?;
+            let date = visit
+                .date("start_date")
+                .filter(|date| range.contains(*date))?;
             let technicians = Some(assigned(visit)).filter(|some| !some.is_empty());
             let technicians = technicians.unwrap_or_else(|| own_technicians.clone());
             Some(make(date, visit, technicians, first_day != Some(date)))
@@ -128,7 +144,10 @@ fn of_job(job: &Record, range: DateRange) -> Vec<Appointment> {
         return made;
     };
     // A job over several days is on the board on each of them.
-    let last_day = job.date("end_date").filter(|end| *end > first_day).unwrap_or(first_day);
+    let last_day = job
+        .date("end_date")
+        .filter(|end| *end > first_day)
+        .unwrap_or(first_day);
     let mut day = first_day.max(range.from);
     while day <= last_day.min(range.to) {
         if !made.iter().any(|appointment| appointment.date == day) {
@@ -149,7 +168,9 @@ fn assigned(record: &Record) -> Vec<Assigned> {
         .filter_map(|technician| {
             Some(Assigned {
                 id: technician.id("id")?,
-                name: technician.name("first_name", "last_name").unwrap_or_default(),
+                name: technician
+                    .name("first_name", "last_name")
+                    .unwrap_or_default(),
             })
         })
         .collect()
@@ -158,12 +179,20 @@ fn assigned(record: &Record) -> Vec<Assigned> {
 /// The promised end, or the start and the planned duration.
 fn end(source: &Record, start: Option<Time>) -> Option<Time> {
     let start = start?;
-    let promised = source.time("time_frame_promised_end").filter(|end| *end > start);
+    let promised = source
+        .time("time_frame_promised_end")
+        .filter(|end| *end > start);
     promised.or_else(|| {
-        #[expect(clippy::cast_possible_truncation, reason = "a planned duration is at most a day in seconds")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a planned duration is at most a day in seconds"
+        )]
         let seconds = source.number("duration").filter(|seconds| *seconds > 0.0)? as i64;
         let end = start.checked_add(seconds.min(86_400).seconds()).ok();
-        Some(end.filter(|end| *end > start).unwrap_or(Time::constant(23, 59, 0, 0)))
+        Some(
+            end.filter(|end| *end > start)
+                .unwrap_or(Time::constant(23, 59, 0, 0)),
+        )
     })
 }
 
@@ -182,10 +211,14 @@ fn lateness(one: &Appointment, now: &Zoned) -> Option<String> {
     let clock = now.time();
     let overdue = |since: Time| i64::from(minutes(since, clock));
     match (one.start, one.end) {
-        (_, Some(end)) if overdue(end) > 0 => Some(format!("not started, window ended {} ago", spoken(overdue(end)))),
-        (Some(start), None) if overdue(start) > GRACE_MINUTES => {
-            Some(format!("not started, was due {} ago", spoken(overdue(start))))
-        }
+        (_, Some(end)) if overdue(end) > 0 => Some(format!(
+            "not started, window ended {} ago",
+            spoken(overdue(end))
+        )),
+        (Some(start), None) if overdue(start) > GRACE_MINUTES => Some(format!(
+            "not started, was due {} ago",
+            spoken(overdue(start))
+        )),
         _ => None,
     }
 }
@@ -203,13 +236,20 @@ fn risk(one: &Appointment, all: &[Appointment], now: &Zoned) -> Option<String> {
         });
     }
     all.iter()
-        .filter(|other| other.date == one.date && other.stage.is_open() && other.stage != Stage::Paused)
+        .filter(|other| {
+            other.date == one.date && other.stage.is_open() && other.stage != Stage::Paused
+        })
         .filter(|other| other.start.is_some_and(|earlier| earlier < start))
         .find_map(|other| {
-            let shared = one.technicians.iter().find(|technician| other.is_on(technician.id))?;
+            let shared = one
+                .technicians
+                .iter()
+                .find(|technician| other.is_on(technician.id))?;
             let runs_over = other.end.is_some_and(|end| end > start) || now.time() > start;
-            let busy = matches!(other.stage, Stage::Started | Stage::Travelling) && other.end.is_some_and(|end| now.time() > end);
-            (runs_over || busy).then(|| format!("{} is not done with job {}", shared.name, other.number()))
+            let busy = matches!(other.stage, Stage::Started | Stage::Travelling)
+                && other.end.is_some_and(|end| now.time() > end);
+            (runs_over || busy)
+                .then(|| format!("{} is not done with job {}", shared.name, other.number()))
         })
 }
 
@@ -218,8 +258,14 @@ fn double_booking(one: &Appointment, all: &[Appointment]) -> Option<String> {
         return None;
     }
     all.iter()
-        .filter(|other| other.job.id("id") != one.job.id("id") && other.stage.is_open() && one.collides(other))
-        .find(|other| one.technicians.iter().any(|technician| other.is_on(technician.id)))
+        .filter(|other| {
+            other.job.id("id") != one.job.id("id") && other.stage.is_open() && one.collides(other)
+        })
+        .find(|other| {
+            one.technicians
+                .iter()
+                .any(|technician| other.is_on(technician.id))
+        })
         .map(|other| format!("overlaps job {}", other.number()))
 }
 
@@ -235,7 +281,9 @@ fn spoken(minutes: i64) -> String {
 pub fn gaps(appointments: &[&Appointment], from: Time, to: Time) -> Vec<(Time, Time)> {
     let mut busy: Vec<(Time, Time)> = appointments
         .iter()
-        .filter_map(|appointment| Some((appointment.start?, appointment.end.or(appointment.start)?)))
+        .filter_map(|appointment| {
+            Some((appointment.start?, appointment.end.or(appointment.start)?))
+        })
         .collect();
     busy.sort();
     let mut free = Vec::new();
@@ -274,7 +322,10 @@ mod tests {
     const TODAY: Date = date(2026, 11, 22);
 
     fn at(hour: i8, minute: i8) -> Zoned {
-        TODAY.at(hour, minute, 0, 0).to_zoned(TimeZone::UTC).unwrap()
+        TODAY
+            .at(hour, minute, 0, 0)
+            .to_zoned(TimeZone::UTC)
+            .unwrap()
     }
 
     fn job(id: i64, status: &str, start: &str, end: &str, technician: Option<i64>) -> Record {
@@ -295,27 +346,55 @@ mod tests {
 
     #[test]
     fn a_job_that_nobody_started_in_its_window_is_late() {
-        let plan = plan(&[job(1, "Scheduled", "09:00", "11:00", Some(7)), job(2, "Completed", "09:00", "11:00", Some(7))], &at(11, 45));
-        assert_eq!(plan[0].late.as_deref(), Some("not started, window ended 45 min ago"));
+        let plan = plan(
+            &[
+                job(1, "Scheduled", "09:00", "11:00", Some(7)),
+                job(2, "Completed", "09:00", "11:00", Some(7)),
+            ],
+            &at(11, 45),
+        );
+        assert_eq!(
+            plan[0].late.as_deref(),
+            Some("not started, window ended 45 min ago")
+        );
         assert_eq!(plan[1].late, None);
     }
 
     #[test]
     fn a_technician_who_is_still_elsewhere_puts_the_next_job_at_risk() {
-        let plan = plan(&[job(1, "On Site", "09:00", "11:00", Some(7)), job(2, "Scheduled", "11:30", "13:00", Some(7))], &at(11, 40));
-        assert_eq!(plan[1].at_risk.as_deref(), Some("Sam Ortiz is not done with job 1"));
+        let plan = plan(
+            &[
+                job(1, "On Site", "09:00", "11:00", Some(7)),
+                job(2, "Scheduled", "11:30", "13:00", Some(7)),
+            ],
+            &at(11, 40),
+        );
+        assert_eq!(
+            plan[1].at_risk.as_deref(),
+            Some("Sam Ortiz is not done with job 1")
+        );
         assert_eq!(plan[0].at_risk, None);
     }
 
     #[test]
     fn an_unassigned_job_that_starts_soon_is_at_risk() {
         let plan = plan(&[job(1, "Scheduled", "12:00", "13:00", None)], &at(11, 30));
-        assert_eq!(plan[0].at_risk.as_deref(), Some("starts in 30 min without a technician"));
+        assert_eq!(
+            plan[0].at_risk.as_deref(),
+            Some("starts in 30 min without a technician")
+        );
     }
 
     #[test]
     fn two_open_jobs_of_one_technician_at_one_time_overlap() {
-        let plan = plan(&[job(1, "Scheduled", "14:00", "16:00", Some(7)), job(2, "Scheduled", "15:00", "17:00", Some(7)), job(3, "Scheduled", "15:00", "17:00", Some(8))], &at(8, 0));
+        let plan = plan(
+            &[
+                job(1, "Scheduled", "14:00", "16:00", Some(7)),
+                job(2, "Scheduled", "15:00", "17:00", Some(7)),
+                job(3, "Scheduled", "15:00", "17:00", Some(8)),
+            ],
+            &at(8, 0),
+        );
         assert_eq!(plan[0].overlap.as_deref(), Some("overlaps job 2"));
         assert_eq!(plan[1].overlap.as_deref(), Some("overlaps job 1"));
         assert_eq!(plan[2].overlap, None);
@@ -336,10 +415,23 @@ mod tests {
 
     #[test]
     fn gaps_and_free_windows_are_found() {
-        let plan = plan(&[job(1, "Scheduled", "09:00", "11:00", Some(7)), job(2, "Scheduled", "14:00", "15:00", Some(7))], &at(8, 0));
+        let plan = plan(
+            &[
+                job(1, "Scheduled", "09:00", "11:00", Some(7)),
+                job(2, "Scheduled", "14:00", "15:00", Some(7)),
+            ],
+            &at(8, 0),
+        );
         let all: Vec<&Appointment> = plan.iter().collect();
         let time = |hour| Time::constant(hour, 0, 0, 0);
-        assert_eq!(gaps(&all, time(8), time(17)), [(time(8), time(9)), (time(11), time(14)), (time(15), time(17))]);
+        assert_eq!(
+            gaps(&all, time(8), time(17)),
+            [
+                (time(8), time(9)),
+                (time(11), time(14)),
+                (time(15), time(17))
+            ]
+        );
         assert!(is_free(&all, time(11), time(14)));
         assert!(!is_free(&all, time(13), time(15)));
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult, ContentBlock,
-        ErrorCode, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, GetPromptRequestParams, GetPromptResponse, PaginatedRequestParams, ReadResourceRequestParams,
-        ReadResourceResponse, ServerCapabilities, ServerConfig,
+        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
+        CompleteResult, ContentBlock, ErrorCode, GetPromptRequestParams, GetPromptResponse,
+        Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+        ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+        ServerCapabilities, ServerConfig,
     },
     service::RequestContext,
 };
@@ -79,12 +80,20 @@ impl SfServer {
     }
 
     /// Runs a tool. The answer is inside the size budget; `None` when there is no such tool.
-    pub async fn run(&self, name: &str, arguments: serde_json::Map<String, Value>, call: Call) -> Option<Result<Fields, ToolError>> {
+    pub async fn run(
+        &self,
+        name: &str,
+        arguments: serde_json::Map<String, Value>,
+        call: Call,
+    ) -> Option<Result<Fields, ToolError>> {
         let tool = self.tools.iter().find(|tool| tool.name == name)?;
         let budget = call.company().max_answer;
         let arguments = arguments::normalize(tool, arguments);
         let outcome = match arguments::check(tool, &arguments) {
-            Ok(()) => tool.run(call.with_arguments(tool.name, &arguments), arguments).await,
+            Ok(()) => {
+                tool.run(call.with_arguments(tool.name, &arguments), arguments)
+                    .await
+            }
             Err(problem) => Err(problem),
         };
         Some(outcome.map(|answer| answer::fit(answer, budget)))
@@ -117,7 +126,8 @@ impl ServerHandler for SfServer {
             .enable_completions()
             .enable_extensions_with(resources::extensions())
             .build();
-        let name = Implementation::new("sf-mcp", env!("CARGO_PKG_VERSION")).with_title("Service Fusion");
+        let name =
+            Implementation::new("sf-mcp", env!("CARGO_PKG_VERSION")).with_title("Service Fusion");
         ServerConfig::new(capabilities)
             .with_server_info(name)
             .with_instructions(INSTRUCTIONS)
@@ -129,7 +139,8 @@ impl ServerHandler for SfServer {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         refuse_cursor(request.as_ref())?;
-        let mut list = ListToolsResult::with_all_items(self.tools.iter().map(Tool::definition).collect());
+        let mut list =
+            ListToolsResult::with_all_items(self.tools.iter().map(Tool::definition).collect());
         list.ttl_ms = Some(LISTS_KEPT_MS);
         list.cache_scope = Some(rmcp::model::CacheScope::Private);
         Ok(list)
@@ -147,7 +158,10 @@ impl ServerHandler for SfServer {
         let outcome = outcome.ok_or_else(|| {
             ErrorData::new(
                 ErrorCode::INVALID_PARAMS,
-                format!("there is no tool `{}`; see tools/list", request.name.chars().take(64).collect::<String>()),
+                format!(
+                    "there is no tool `{}`; see tools/list",
+                    request.name.chars().take(64).collect::<String>()
+                ),
                 None,
             )
         })?;
@@ -204,7 +218,9 @@ impl ServerHandler for SfServer {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let (call, _) = Call::from_request(&self.company, &context);
-        resources::read(&request.uri, &self.tools, call).await.map(Into::into)
+        resources::read(&request.uri, &self.tools, call)
+            .await
+            .map(Into::into)
     }
 
     async fn complete(
@@ -221,6 +237,9 @@ impl ServerHandler for SfServer {
 fn refuse_cursor(request: Option<&PaginatedRequestParams>) -> Result<(), ErrorData> {
     match request.and_then(|request| request.cursor.as_ref()) {
         None => Ok(()),
-        Some(_) => Err(ErrorData::invalid_params("this list has one page; leave `cursor` out", None)),
+        Some(_) => Err(ErrorData::invalid_params(
+            "this list has one page; leave `cursor` out",
+            None,
+        )),
     }
 }

@@ -27,7 +27,9 @@ pub struct Cursor {
 pub enum Error {
     #[error("this is not a cursor of this tool; leave `cursor` out to start again")]
     Unreadable,
-    #[error("this cursor belongs to other arguments; repeat the call that returned it and add only `cursor`")]
+    #[error(
+        "this cursor belongs to other arguments; repeat the call that returned it and add only `cursor`"
+    )]
     OtherArguments,
 }
 
@@ -48,7 +50,12 @@ impl Binding {
     }
 
     /// The text that the next call hands back.
-    pub fn cursor(&self, position: Position, range: Option<DateRange>, matched_by: Option<&str>) -> String {
+    pub fn cursor(
+        &self,
+        position: Position,
+        range: Option<DateRange>,
+        matched_by: Option<&str>,
+    ) -> String {
         let cursor = Cursor {
             arguments: self.0.clone(),
             position,
@@ -59,7 +66,9 @@ impl Binding {
     }
 
     pub fn read(&self, text: &str) -> Result<Cursor, Error> {
-        let bytes = URL_SAFE_NO_PAD.decode(text.trim()).map_err(|_| Error::Unreadable)?;
+        let bytes = URL_SAFE_NO_PAD
+            .decode(text.trim())
+            .map_err(|_| Error::Unreadable)?;
         let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| Error::Unreadable)?;
         if cursor.arguments == self.0 {
             Ok(cursor)

@@ -30,8 +30,14 @@ pub fn row(customer: &Record) -> Fields {
             .cloned()
             .unwrap_or_default()
     };
-    let phone = contacts.iter().flat_map(|contact| contact.list("phones")).find_map(|phone| phone.text("phone"));
-    let email = contacts.iter().flat_map(|contact| contact.list("emails")).find_map(|email| email.text("email"));
+    let phone = contacts
+        .iter()
+        .flat_map(|contact| contact.list("phones"))
+        .find_map(|phone| phone.text("phone"));
+    let email = contacts
+        .iter()
+        .flat_map(|contact| contact.list("emails"))
+        .find_map(|email| email.text("email"));
     Fields::new()
         .with("customer_id", customer.id("id"))
         .with("name", customer.text("customer_name"))
@@ -39,9 +45,17 @@ pub fn row(customer: &Record) -> Fields {
         .with("phone", phone)
         .with("email", email)
         .with("address", job::short_address(&primary(&locations)))
-        .with("other_addresses", (locations.len() > 1).then(|| locations.len() - 1))
+        .with(
+            "other_addresses",
+            (locations.len() > 1).then(|| locations.len() - 1),
+        )
         .with("account_number", customer.text("account_number"))
-        .with("balance", customer.amount("account_balance").filter(|balance| balance.as_f64() != Some(0.0)))
+        .with(
+            "balance",
+            customer
+                .amount("account_balance")
+                .filter(|balance| balance.as_f64() != Some(0.0)),
+        )
         .with("last_serviced", job::day(customer, "last_serviced_date"))
         .with("parent", customer.text("parent_customer"))
         .with_flag("is_vip", customer.flag("is_vip"))
@@ -64,10 +78,19 @@ pub fn contacts(customer: &Record) -> Vec<Fields> {
                     })
                 })
                 .collect();
-            let emails: Vec<String> = contact.list("emails").iter().filter_map(|email| email.text("email")).collect();
+            let emails: Vec<String> = contact
+                .list("emails")
+                .iter()
+                .filter_map(|email| email.text("email"))
+                .collect();
             Fields::new()
                 .with("name", contact.name("fname", "lname"))
-                .with("role", contact.text("job_title").or_else(|| contact.text("contact_type")))
+                .with(
+                    "role",
+                    contact
+                        .text("job_title")
+                        .or_else(|| contact.text("contact_type")),
+                )
                 .with("phones", phones)
                 .with("emails", emails)
                 .with_flag("is_primary", contact.flag("is_primary"))

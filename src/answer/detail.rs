@@ -24,10 +24,20 @@ pub fn lines(record: &Record) -> Vec<Fields> {
             .with_flag("is_discount", line.flag("is_discount"))
             .with_flag("is_percentage", line.flag("is_percentage"))
     };
-    let kinds = [("service", "services"), ("product", "products"), ("charge", "other_charges")];
+    let kinds = [
+        ("service", "services"),
+        ("product", "products"),
+        ("charge", "other_charges"),
+    ];
     kinds
         .iter()
-        .flat_map(|(kind, list)| record.list(list).iter().map(|row| line(kind, row)).collect::<Vec<_>>())
+        .flat_map(|(kind, list)| {
+            record
+                .list(list)
+                .iter()
+                .map(|row| line(kind, row))
+                .collect::<Vec<_>>()
+        })
         .collect()
 }
 
@@ -95,18 +105,25 @@ pub fn custom_fields(record: &Record) -> Fields {
 
 /// Labor, expenses and payments; blank expense rows are left out.
 pub fn money(record: &Record) -> Vec<(&'static str, Vec<Fields>)> {
-    let labor = record.list("labor_charges").iter().map(|labor| {
-        Fields::new()
-            .with("who", labor.text("user"))
-            .with("date", job::day(labor, "labor_date"))
-            .with("labor_minutes", labor.amount("labor_time"))
-            .with("drive_minutes", labor.amount("drive_time"))
-            .with("total", labor.amount("total"))
-    }).collect();
+    let labor = record
+        .list("labor_charges")
+        .iter()
+        .map(|labor| {
+            Fields::new()
+                .with("who", labor.text("user"))
+                .with("date", job::day(labor, "labor_date"))
+                .with("labor_minutes", labor.amount("labor_time"))
+                .with("drive_minutes", labor.amount("drive_time"))
+                .with("total", labor.amount("total"))
+        })
+        .collect();
     let expenses = record
         .list("expenses")
         .iter()
-        .filter(|expense| expense.number("amount").unwrap_or(0.0) != 0.0 || expense.text("purchased_from").is_some())
+        .filter(|expense| {
+            expense.number("amount").unwrap_or(0.0) != 0.0
+                || expense.text("purchased_from").is_some()
+        })
         .map(|expense| {
             Fields::new()
                 .with("from", expense.text("purchased_from"))
@@ -116,19 +133,30 @@ pub fn money(record: &Record) -> Vec<(&'static str, Vec<Fields>)> {
                 .with_flag("is_billable", expense.flag("is_billable"))
         })
         .collect();
-    let payments = record.list("payments").iter().map(|payment| {
-        // The card's digits stand behind its brand; only the brand is shown.
-        let kind = payment.text("type").map(|kind| {
-            let brand: Vec<&str> = kind.split_whitespace().filter(|word| !word.contains(|c: char| c.is_ascii_digit() || c == '*')).collect();
-            brand.join(" ")
-        });
-        Fields::new()
-            .with("amount", payment.amount("amount"))
-            .with("type", kind)
-            .with("received", job::day(payment, "received_on"))
-            .with("memo", payment.text("memo"))
-    }).collect();
-    vec![("labor", labor), ("expenses", expenses), ("payments", payments)]
+    let payments = record
+        .list("payments")
+        .iter()
+        .map(|payment| {
+            // The card's digits stand behind its brand; only the brand is shown.
+            let kind = payment.text("type").map(|kind| {
+                let brand: Vec<&str> = kind
+                    .split_whitespace()
+                    .filter(|word| !word.contains(|c: char| c.is_ascii_digit() || c == '*'))
+                    .collect();
+                brand.join(" ")
+            });
+            Fields::new()
+                .with("amount", payment.amount("amount"))
+                .with("type", kind)
+                .with("received", job::day(payment, "received_on"))
+                .with("memo", payment.text("memo"))
+        })
+        .collect();
+    vec![
+        ("labor", labor),
+        ("expenses", expenses),
+        ("payments", payments),
+    ]
 }
 
 /// One invoice. The pay-online link is left out: whoever holds it can open the invoice.
@@ -141,11 +169,23 @@ pub fn invoice(invoice: &Record, today: Date) -> Fields {
         .with("customer", invoice.text("customer"))
         .with("date", date.map(|date| date.to_string()))
         .with("total", invoice.amount("total"))
-        .with("currency", invoice.text("currency").filter(|symbol| symbol != "$"))
+        .with(
+            "currency",
+            invoice.text("currency").filter(|symbol| symbol != "$"),
+        )
         .with("is_paid", paid)
-        .with("days_open", date.filter(|_| !paid).map(|date| Clock::days_between(date, today)))
+        .with(
+            "days_open",
+            date.filter(|_| !paid)
+                .map(|date| Clock::days_between(date, today)),
+        )
         .with("po_number", invoice.text("po_number"))
-        .with("terms", invoice.text("payment_terms").or_else(|| invoice.text("terms")))
+        .with(
+            "terms",
+            invoice
+                .text("payment_terms")
+                .or_else(|| invoice.text("terms")),
+        )
 }
 
 /// Whether a warranty still holds.
@@ -172,7 +212,8 @@ impl Warranty {
 
     /// The later of the maker's and the extended warranty.
     fn last_day(unit: &Record) -> Option<Date> {
-        unit.date("warranty_date").max(unit.date("extended_warranty_date"))
+        unit.date("warranty_date")
+            .max(unit.date("extended_warranty_date"))
     }
 
     pub fn word(self) -> &'static str {
@@ -193,10 +234,17 @@ pub fn equipment(unit: &Record, today: Date) -> Fields {
         .with("make", unit.text("make"))
         .with("model", unit.text("model"))
         .with("serial_number", unit.text("serial_number"))
-        .with("where", unit.text("customer_location").or_else(|| unit.text("location")))
+        .with(
+            "where",
+            unit.text("customer_location")
+                .or_else(|| unit.text("location")),
+        )
         .with("installed", job::day(unit, "install_date"))
         .with("warranty", Warranty::of(unit, today).word())
-        .with("warranty_until", Warranty::last_day(unit).map(|day| day.to_string()))
+        .with(
+            "warranty_until",
+            Warranty::last_day(unit).map(|day| day.to_string()),
+        )
         .with("extended_by", unit.text("extended_warranty_provider"))
         .with("notes", unit.text("notes"))
 }

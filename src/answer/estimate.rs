@@ -29,7 +29,9 @@ pub const ROW_FIELDS: &[&str] = &[
 
 /// The day an estimate's age counts from.
 pub fn written(estimate: &Record) -> Option<Date> {
-    estimate.date("created_at").or_else(|| estimate.date("start_date"))
+    estimate
+        .date("created_at")
+        .or_else(|| estimate.date("start_date"))
 }
 
 /// One line about an estimate.
@@ -43,10 +45,16 @@ pub fn row(estimate: &Record, today: Date) -> Fields {
         .with("customer_id", estimate.id("customer_id"))
         .with("total", estimate.amount("total"))
         .with("written", written.map(|date| date.to_string()))
-        .with("age_days", written.map(|date| Clock::days_between(date, today)))
+        .with(
+            "age_days",
+            written.map(|date| Clock::days_between(date, today)),
+        )
         .with("address", job::short_address(estimate))
         .with("category", estimate.text("category"))
         .with("rating", estimate.amount("opportunity_rating"))
         .with("owner", estimate.text("opportunity_owner"))
-        .with("description", estimate.text("description").map(|text| excerpt(&text, 60)))
+        .with(
+            "description",
+            estimate.text("description").map(|text| excerpt(&text, 60)),
+        )
 }

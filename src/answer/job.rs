@@ -69,9 +69,15 @@ pub fn row(job: &Record, more: &[String]) -> Fields {
         .with("address", short_address(job))
         .with("category", job.text("category"))
         .with("priority", unusual_priority(job))
-        .with("description", job.text("description").map(|text| excerpt(&text, 60)));
+        .with(
+            "description",
+            job.text("description").map(|text| excerpt(&text, 60)),
+        );
     if job.date("end_date") > job.date("start_date") {
-        row.put("end_date", job.date("end_date").map(|date| date.to_string()));
+        row.put(
+            "end_date",
+            job.date("end_date").map(|date| date.to_string()),
+        );
     }
     for name in more {
         row.put(name, shown(job, name));
@@ -106,13 +112,17 @@ pub fn clock(time: Time) -> String {
 }
 
 pub fn short_address(record: &Record) -> Option<String> {
-    let parts: Vec<String> = [record.text("street_1"), record.text("city")].into_iter().flatten().collect();
+    let parts: Vec<String> = [record.text("street_1"), record.text("city")]
+        .into_iter()
+        .flatten()
+        .collect();
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// Normal priority is not worth a word.
 pub fn unusual_priority(job: &Record) -> Option<String> {
-    job.text("priority").filter(|priority| !priority.eq_ignore_ascii_case("normal"))
+    job.text("priority")
+        .filter(|priority| !priority.eq_ignore_ascii_case("normal"))
 }
 
 /// Names of the technicians on the job itself and on its visits, each once.

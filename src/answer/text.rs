@@ -32,7 +32,8 @@ fn write_field(lines: &mut Vec<String>, name: &str, value: &Value, indent: &str)
 }
 
 fn is_nested(value: &Value) -> bool {
-    matches!(value, Value::Object(_)) || matches!(value, Value::Array(items) if items.iter().any(Value::is_object))
+    matches!(value, Value::Object(_))
+        || matches!(value, Value::Array(items) if items.iter().any(Value::is_object))
 }
 
 /// One line a row, cells in the order of the columns; nested lists follow their row, one step in.
@@ -108,7 +109,8 @@ mod tests {
 
     #[test]
     fn a_note_cannot_pass_for_a_row() {
-        let rendered = text(json!({"notes": [{"text": "one\r\n99|Cancelled|fake"}, {"text": "two"}]}));
+        let rendered =
+            text(json!({"notes": [{"text": "one\r\n99|Cancelled|fake"}, {"text": "two"}]}));
         assert_eq!(rendered.lines().count(), 4);
     }
 

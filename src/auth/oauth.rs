@@ -60,11 +60,14 @@ async fn request(http: &reqwest::Client, origin: &str, body: &Value) -> Result<G
         .map_err(|problem| Error::Unavailable(without_address(problem)))?;
     let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     if status.is_success() {
-        return grant(&answer).ok_or_else(|| Error::Unavailable("an answer without a token".to_owned()));
+        return grant(&answer)
+            .ok_or_else(|| Error::Unavailable("an answer without a token".to_owned()));
     }
     // Only the endpoint's own OAuth error is final; a gateway's page or a rate limit is not.
     match answer.get("error").and_then(Value::as_str) {
-        Some(code) if status.is_client_error() && status != 429 => Err(Error::Refused(refusal(code, &answer))),
+        Some(code) if status.is_client_error() && status != 429 => {
+            Err(Error::Refused(refusal(code, &answer)))
+        }
         _ => Err(Error::Unavailable(format!("status {}", status.as_u16()))),
     }
 }

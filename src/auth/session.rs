@@ -99,7 +99,10 @@ impl Session {
     }
 
     fn fresh(&self) -> Option<Token> {
-        let current = self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let current = self
+            .current
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         current
             .as_ref()
             .filter(|token| Instant::now() < token.renew_at)
@@ -108,14 +111,22 @@ impl Session {
 
     async fn renew(&self, http: &reqwest::Client) -> Result<Token, Error> {
         let credentials = self.credentials.as_ref().ok_or(Error::SignedOut)?;
-        let grant = oauth::client_credentials(http, &self.origin, &credentials.client_id, &credentials.client_secret)
-            .await
-            .map_err(|problem| match problem {
-                oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
-                oauth::Error::Unavailable(_) => Error::Unavailable(problem.to_string()),
-            })?;
+        let grant = oauth::client_credentials(
+            http,
+            &self.origin,
+            &credentials.client_id,
+            &credentials.client_secret,
+        )
+        .await
+        .map_err(|problem| match problem {
+            oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
+            oauth::Error::Unavailable(_) => Error::Unavailable(problem.to_string()),
+        })?;
         let token = Token::new(grant);
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token.clone());
+        *self
+            .current
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token.clone());
         Ok(token)
     }
 }

@@ -13,17 +13,30 @@ use crate::{
     tools,
 };
 
-pub(super) fn run(config: Config, tool: &str, arguments: &[String], json: bool) -> Result<Exit, Failure> {
+pub(super) fn run(
+    config: Config,
+    tool: &str,
+    arguments: &[String],
+    json: bool,
+) -> Result<Exit, Failure> {
     let runtime = runtime()?;
     let outcome = runtime.block_on(call(&config, tool, arguments, json));
     runtime.shutdown_background();
     outcome
 }
 
-async fn call(config: &Config, tool: &str, arguments: &[String], json: bool) -> Result<Exit, Failure> {
+async fn call(
+    config: &Config,
+    tool: &str,
+    arguments: &[String],
+    json: bool,
+) -> Result<Exit, Failure> {
     let arguments = read_arguments(arguments)?;
     let connected = company::connect(config).await?;
-    let server = SfServer::new(tools::catalog(&config.toolsets, config.read_only), connected.company);
+    let server = SfServer::new(
+        tools::catalog(&config.toolsets, config.read_only),
+        connected.company,
+    );
     check_name(&server, tool)?;
     let cancelled = CancellationToken::new();
     let (sender, steps) = mpsc::unbounded_channel();
@@ -40,7 +53,11 @@ async fn call(config: &Config, tool: &str, arguments: &[String], json: bool) -> 
     match outcome {
         Some(Ok(answer)) => {
             let answer = Value::Object(answer.0);
-            print(&if json { serde_json::to_string_pretty(&answer)? } else { table::render(&answer) });
+            print(&if json {
+                serde_json::to_string_pretty(&answer)?
+            } else {
+                table::render(&answer)
+            });
             Ok(Exit::Done)
         }
         Some(Err(problem)) => {
@@ -55,7 +72,10 @@ async fn call(config: &Config, tool: &str, arguments: &[String], json: bool) -> 
             };
             Err(Failure::new(exit, problem.to_string()))
         }
-        None => Err(Failure::new(Exit::Usage, format!("there is no tool `{tool}`"))),
+        None => Err(Failure::new(
+            Exit::Usage,
+            format!("there is no tool `{tool}`"),
+        )),
     }
 }
 
@@ -68,7 +88,10 @@ fn check_name(server: &SfServer, name: &str) -> Result<(), Failure> {
         || "`sf-mcp tools` lists them; some need --toolsets all".to_owned(),
         |meant| format!("did you mean `{meant}`?"),
     );
-    Err(Failure::new(Exit::Usage, format!("there is no tool `{name}`; {meant}")))
+    Err(Failure::new(
+        Exit::Usage,
+        format!("there is no tool `{name}`; {meant}"),
+    ))
 }
 
 /// `name=value`; a value that is JSON (a list, an object) is taken as such.
@@ -83,13 +106,19 @@ fn read_arguments(arguments: &[String]) -> Result<Map<String, Value>, Failure> {
         };
         let value = if value.starts_with(['[', '{']) {
             serde_json::from_str(value).map_err(|problem| {
-                Failure::new(Exit::Usage, format!("`{name}` looks like JSON but is none: {problem}"))
+                Failure::new(
+                    Exit::Usage,
+                    format!("`{name}` looks like JSON but is none: {problem}"),
+                )
             })?
         } else {
             Value::from(value)
         };
         if read.insert(name.trim().to_owned(), value).is_some() {
-            return Err(Failure::new(Exit::Usage, format!("`{name}` is given twice; write a list as {name}=a,b")));
+            return Err(Failure::new(
+                Exit::Usage,
+                format!("`{name}` is given twice; write a list as {name}=a,b"),
+            ));
         }
     }
     Ok(read)

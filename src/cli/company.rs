@@ -32,7 +32,11 @@ pub(super) async fn connect(config: &Config) -> std::io::Result<Connected> {
         };
         (sandbox.origin(), Some(credentials), Some(sandbox))
     } else {
-        (config.api_url.clone(), Credentials::from_environment(), None)
+        (
+            config.api_url.clone(),
+            Credentials::from_environment(),
+            None,
+        )
     };
     let paths = config.paths.as_ref().filter(|_| !config.demo);
     let ledger = match paths {

@@ -62,7 +62,9 @@ const QUESTIONS: [Question; 6] = [
 
 pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
     let mut session = Session::start(config)?;
-    print("This is sf-mcp on its built-in sandbox: a plumbing and heating company whose data is always about today.");
+    print(
+        "This is sf-mcp on its built-in sandbox: a plumbing and heating company whose data is always about today.",
+    );
     print("Each question goes through a real MCP session, as an AI client would put it.\n");
     for question in &QUESTIONS {
         let arguments = (question.arguments)();
@@ -74,10 +76,15 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), trimmed(answer.get(*name)?))))
             .collect();
-        print(&format!("{}\n", indented(&table::render(&Value::Object(shown)))));
+        print(&format!(
+            "{}\n",
+            indented(&table::render(&Value::Object(shown)))
+        ));
     }
     session.end();
-    print("Try it in Claude Desktop: Settings > Developer > Edit Config, paste this, restart Claude, and ask the same questions:\n");
+    print(
+        "Try it in Claude Desktop: Settings > Developer > Edit Config, paste this, restart Claude, and ask the same questions:\n",
+    );
     print(&serve::client_config(true)?);
     print("\nFrom the terminal: sf-mcp tools, sf-mcp call search_jobs status=open --demo");
     Ok(Exit::Done)
@@ -113,7 +120,10 @@ fn trimmed(value: &Value) -> Value {
 }
 
 fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// A client's end of a stdio session with another process of this program.
@@ -128,7 +138,10 @@ impl Session {
     fn start(config: &Config) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("finding this program")?;
         let mut command = Command::new(program);
-        command.args(["serve", "--demo"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .args(["serve", "--demo"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         command.env("SF_MCP_TIME_ZONE", config.clock.zone_name());
         let mut child = command.spawn().context("starting the server")?;
         let input = child.stdin.take().context("the server has no stdin")?;
@@ -144,7 +157,10 @@ impl Session {
     fn call(&mut self, tool: &str, arguments: &Value) -> anyhow::Result<Value> {
         let result = self.request("tools/call", json!({"name": tool, "arguments": arguments}))?;
         if result["isError"] == json!(true) {
-            let message = result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+            let message = result["content"][0]["text"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
             anyhow::bail!("{tool}: {message}");
         }
         Ok(result["structuredContent"].clone())
@@ -164,10 +180,18 @@ impl Session {
         let mut line = String::new();
         loop {
             line.clear();
-            anyhow::ensure!(self.output.read_line(&mut line)? > 0, "the server ended before it answered");
-            let answer: Value = serde_json::from_str(&line).context("reading the server's answer")?;
+            anyhow::ensure!(
+                self.output.read_line(&mut line)? > 0,
+                "the server ended before it answered"
+            );
+            let answer: Value =
+                serde_json::from_str(&line).context("reading the server's answer")?;
             if answer["id"] == json!(id) {
-                anyhow::ensure!(answer["error"].is_null(), "{}", answer["error"]["message"].as_str().unwrap_or_default());
+                anyhow::ensure!(
+                    answer["error"].is_null(),
+                    "{}",
+                    answer["error"]["message"].as_str().unwrap_or_default()
+                );
                 return Ok(answer["result"].clone());
             }
         }
@@ -175,7 +199,9 @@ impl Session {
 
     /// Closing stdin is how a client ends a stdio server.
     fn end(self) {
-        let Self { mut child, input, .. } = self;
+        let Self {
+            mut child, input, ..
+        } = self;
         drop(input);
         let _ = child.wait();
     }

@@ -51,7 +51,10 @@ pub(super) fn client_config(demo: bool) -> std::io::Result<String> {
 
 async fn serve(config: Config) -> Result<Exit, Failure> {
     let connected = company::connect(&config).await?;
-    let server = SfServer::new(tools::catalog(&config.toolsets, config.read_only), connected.company);
+    let server = SfServer::new(
+        tools::catalog(&config.toolsets, config.read_only),
+        connected.company,
+    );
     let (input, output) = stdio_pipes();
     let started = server.serve(Opening::new(input, output));
     let running = tokio::select! {

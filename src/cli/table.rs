@@ -19,7 +19,10 @@ pub(super) fn render(answer: &Value) -> String {
 fn section(text: &mut String, fields: &Map<String, Value>, depth: usize) {
     let indent = " ".repeat(depth * 2);
     let labels = fields.iter().filter(|(_, value)| !is_nested(value));
-    let width = labels.map(|(name, _)| label(name).chars().count()).max().unwrap_or(0);
+    let width = labels
+        .map(|(name, _)| label(name).chars().count())
+        .max()
+        .unwrap_or(0);
     for (name, value) in fields {
         match value {
             Value::Array(rows) if rows.iter().any(Value::is_object) => {
@@ -35,14 +38,20 @@ fn section(text: &mut String, fields: &Map<String, Value>, depth: usize) {
             }
             other => {
                 let name = format!("{}:", label(name));
-                let _ = writeln!(text, "{indent}{name:<width$}  {}", flat(other), width = width + 1);
+                let _ = writeln!(
+                    text,
+                    "{indent}{name:<width$}  {}",
+                    flat(other),
+                    width = width + 1
+                );
             }
         }
     }
 }
 
 fn is_nested(value: &Value) -> bool {
-    matches!(value, Value::Object(_)) || matches!(value, Value::Array(rows) if rows.iter().any(Value::is_object))
+    matches!(value, Value::Object(_))
+        || matches!(value, Value::Array(rows) if rows.iter().any(Value::is_object))
 }
 
 fn label(name: &str) -> String {
@@ -59,16 +68,33 @@ fn table(text: &mut String, rows: &[Value], depth: usize) {
         }
     }
     let cells = |row: &Map<String, Value>| -> Vec<String> {
-        columns.iter().map(|name| row.get(*name).map(|value| cut(&flat(value))).unwrap_or_default()).collect()
+        columns
+            .iter()
+            .map(|name| {
+                row.get(*name)
+                    .map(|value| cut(&flat(value)))
+                    .unwrap_or_default()
+            })
+            .collect()
     };
     let lines: Vec<Vec<String>> = std::iter::once(columns.iter().map(|name| label(name)).collect())
         .chain(rows.iter().map(|row| cells(row)))
         .collect();
     let widths: Vec<usize> = (0..columns.len())
-        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .map(|column| {
+            lines
+                .iter()
+                .map(|line| line[column].chars().count())
+                .max()
+                .unwrap_or(0)
+        })
         .collect();
     for (index, line) in lines.iter().enumerate() {
-        let padded: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let padded: Vec<String> = line
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         let _ = writeln!(text, "{indent}{}", padded.join("  ").trim_end());
         if index > 0 {
             nested_of(text, rows[index - 1], depth + 1);
@@ -97,7 +123,10 @@ fn flat(value: &Value) -> String {
         Value::Null => String::new(),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
-        Value::String(text) => text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect(),
+        Value::String(text) => text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect(),
         Value::Array(items) => items.iter().map(flat).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
     }

@@ -13,7 +13,9 @@ pub(super) fn run(config: &Config, json: bool) -> Result<Exit, Failure> {
     let tools = tools::catalog(&config.toolsets, config.read_only);
     if json {
         let definitions: Vec<_> = tools.iter().map(Tool::definition).collect();
-        print(&serde_json::to_string_pretty(&serde_json::json!({"tools": definitions}))?);
+        print(&serde_json::to_string_pretty(
+            &serde_json::json!({"tools": definitions}),
+        )?);
         return Ok(Exit::Done);
     }
     let mut text = String::new();
@@ -22,14 +24,26 @@ pub(super) fn run(config: &Config, json: bool) -> Result<Exit, Failure> {
         (Toolset::Dispatch, "dispatch"),
         (Toolset::Extra, "extra (only with --toolsets all)"),
     ] {
-        let members: Vec<&Tool> = tools.iter().filter(|tool| tool.toolset == toolset).collect();
+        let members: Vec<&Tool> = tools
+            .iter()
+            .filter(|tool| tool.toolset == toolset)
+            .collect();
         if members.is_empty() {
             continue;
         }
         let _ = writeln!(text, "{heading}");
         for tool in members {
-            let mark = if tool.access == Access::Creates { " (creates)" } else { "" };
-            let _ = writeln!(text, "  {}{mark}: {}", tool.name, first_sentence(tool.description));
+            let mark = if tool.access == Access::Creates {
+                " (creates)"
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                text,
+                "  {}{mark}: {}",
+                tool.name,
+                first_sentence(tool.description)
+            );
             let _ = writeln!(text, "      {}", arguments(tool));
         }
         text.push('\n');
@@ -40,7 +54,9 @@ pub(super) fn run(config: &Config, json: bool) -> Result<Exit, Failure> {
 }
 
 fn first_sentence(description: &str) -> &str {
-    description.split_once(". ").map_or(description, |(first, _)| first)
+    description
+        .split_once(". ")
+        .map_or(description, |(first, _)| first)
 }
 
 /// The names of the arguments, required ones first and marked.
@@ -53,8 +69,13 @@ fn arguments(tool: &Tool) -> String {
         .flatten()
         .filter_map(|name| name.as_str())
         .collect();
-    let all = schema.get("properties").and_then(|properties| properties.as_object());
-    let optional = all.into_iter().flat_map(|all| all.keys()).filter(|name| !required.contains(&name.as_str()));
+    let all = schema
+        .get("properties")
+        .and_then(|properties| properties.as_object());
+    let optional = all
+        .into_iter()
+        .flat_map(|all| all.keys())
+        .filter(|name| !required.contains(&name.as_str()));
     required
         .iter()
         .map(|name| format!("{name}*"))

@@ -29,7 +29,13 @@ pub struct Plan {
 /// Reads all appointments in `range`, at most [`MOST_DAYS`] days.
 pub async fn read(call: &Call, argument: &str, range: DateRange) -> Result<Plan, ToolError> {
     if range.days() > MOST_DAYS {
-        return Err(ToolError::argument(argument, format!("spans {} days, at most {MOST_DAYS} fit into one call", range.days())));
+        return Err(ToolError::argument(
+            argument,
+            format!(
+                "spans {} days, at most {MOST_DAYS} fit into one call",
+                range.days()
+            ),
+        ));
     }
     let report = |done, of| call.report(done, of);
     let query = |from: String, to: String| {
@@ -39,18 +45,35 @@ pub async fn read(call: &Call, argument: &str, range: DateRange) -> Result<Plan,
             .filter("start_date][gte", from)
             .filter("start_date][lte", to)
     };
-    let days = call.walk(query(range.from.to_string(), range.to.to_string())).progress(&report).keep(|_| true).all();
+    let days = call
+        .walk(query(range.from.to_string(), range.to.to_string()))
+        .progress(&report)
+        .keep(|_| true)
+        .all();
     let earlier = async {
-        let from = range.from.checked_sub(VISITS_REACH_DAYS.days()).unwrap_or(range.from);
+        let from = range
+            .from
+            .checked_sub(VISITS_REACH_DAYS.days())
+            .unwrap_or(range.from);
         let to = range.from.checked_sub(1.day()).unwrap_or(range.from);
         let open = lookup::statuses(call, "status", &["open".to_owned()]).await?;
         let query = query(from.to_string(), to.to_string()).filter("status", open.join(","));
-        Ok::<_, ToolError>(call.walk(query).keep(|row| reaches(row, range)).all().await?)
+        Ok::<_, ToolError>(
+            call.walk(query)
+                .keep(|row| reaches(row, range))
+                .all()
+                .await?,
+        )
     };
     let (days, earlier) = tokio::join!(days, earlier);
     let (days, earlier) = (days?, earlier?);
     let cut = [&days, &earlier].into_iter().find_map(incomplete);
-    let jobs: Vec<Record> = days.rows.into_iter().chain(earlier.rows).map(|(row, _)| row).collect();
+    let jobs: Vec<Record> = days
+        .rows
+        .into_iter()
+        .chain(earlier.rows)
+        .map(|(row, _)| row)
+        .collect();
     Ok(Plan {
         appointments: schedule::appointments(&jobs, range, &call.clock().now()),
         note: cut,
@@ -105,7 +128,12 @@ pub fn shown(one: &Appointment, lean: bool) -> Fields {
         row.put("customer_id", one.job.id("customer_id"));
         row.put("address", one.job.text("street_1"));
         row.put("category", one.job.text("category"));
-        row.put("description", one.job.text("description").map(|text| crate::answer::excerpt(&text, 60)));
+        row.put(
+            "description",
+            one.job
+                .text("description")
+                .map(|text| crate::answer::excerpt(&text, 60)),
+        );
     }
     row
 }

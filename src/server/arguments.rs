@@ -19,23 +19,35 @@ pub fn normalize(tool: &Tool, arguments: Map<String, Value>) -> Map<String, Valu
     arguments
         .into_iter()
         .filter(|(_, value)| !value.is_null())
-        .map(|(name, value)| match properties.and_then(|known| known.get(&name)) {
-            Some(schema) => (name, coerce(schema, value)),
-            None => (name, value),
-        })
+        .map(
+            |(name, value)| match properties.and_then(|known| known.get(&name)) {
+                Some(schema) => (name, coerce(schema, value)),
+                None => (name, value),
+            },
+        )
         .collect()
 }
 
 fn coerce(schema: &Value, value: Value) -> Value {
-    let kind = schema.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = schema
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     match (kind, value) {
         ("integer", Value::String(text)) => {
             let digits = text.trim().trim_start_matches('#');
-            digits.parse::<i64>().map_or(Value::String(text), Value::from)
+            digits
+                .parse::<i64>()
+                .map_or(Value::String(text), Value::from)
         }
         ("integer", Value::Number(number)) => {
-            let whole = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < 9e15);
-            #[expect(clippy::cast_possible_truncation, reason = "a whole number below 9e15 is exact")]
+            let whole = number
+                .as_f64()
+                .filter(|float| float.fract() == 0.0 && float.abs() < 9e15);
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a whole number below 9e15 is exact"
+            )]
             match whole {
                 Some(float) if number.as_i64().is_none() => Value::from(float as i64),
                 _ => Value::Number(number),
@@ -43,7 +55,9 @@ fn coerce(schema: &Value, value: Value) -> Value {
         }
         ("number", Value::String(text)) => {
             let plain = text.trim().trim_start_matches('$').replace(',', "");
-            plain.parse::<f64>().map_or(Value::String(text), Value::from)
+            plain
+                .parse::<f64>()
+                .map_or(Value::String(text), Value::from)
         }
         ("boolean", Value::String(text)) => match text.trim().to_lowercase().as_str() {
             "true" | "yes" => Value::Bool(true),
@@ -51,30 +65,40 @@ fn coerce(schema: &Value, value: Value) -> Value {
             _ => Value::String(text),
         },
         ("string", Value::Number(number)) => Value::String(number.to_string()),
-        ("string", Value::String(text)) if schema.get("enum").is_some() => Value::String(spelled(schema, text)),
+        ("string", Value::String(text)) if schema.get("enum").is_some() => {
+            Value::String(spelled(schema, text))
+        }
         ("array", Value::Array(items)) => {
             let item = schema.get("items").unwrap_or(&Value::Null);
             Value::Array(items.into_iter().map(|value| coerce(item, value)).collect())
         }
         ("array", Value::String(text)) if !text.trim_start().starts_with(['[', '{']) => {
             let item = schema.get("items").unwrap_or(&Value::Null);
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            let parts = text
+                .split(',')
+                .map(str::trim)
+                .filter(|part| !part.is_empty());
             Value::Array(parts.map(|part| coerce(item, Value::from(part))).collect())
         }
         // Some clients send lists and objects as their JSON text.
-        ("array" | "object", Value::String(text)) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        ("array" | "object", Value::String(text)) => {
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        }
         ("array", single @ (Value::Number(_) | Value::Object(_))) => {
             let item = schema.get("items").unwrap_or(&Value::Null);
             Value::Array(vec![coerce(item, single)])
         }
         ("object", Value::Object(fields)) => {
             let known = schema.get("properties").and_then(Value::as_object);
-            let coerced = fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| {
-                match known.and_then(|known| known.get(&name)) {
-                    Some(schema) => (name, coerce(schema, value)),
-                    None => (name, value),
-                }
-            });
+            let coerced = fields
+                .into_iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(
+                    |(name, value)| match known.and_then(|known| known.get(&name)) {
+                        Some(schema) => (name, coerce(schema, value)),
+                        None => (name, value),
+                    },
+                );
             Value::Object(coerced.collect())
         }
         (_, value) => value,
@@ -104,15 +128,26 @@ pub fn check(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), ToolErro
                 .iter()
                 .map(|(name, message)| format!("`{name}`: {message}"))
                 .collect();
-            let all = std::iter::once(message.clone()).chain(rest).collect::<Vec<_>>().join("; ");
+            let all = std::iter::once(message.clone())
+                .chain(rest)
+                .collect::<Vec<_>>()
+                .join("; ");
             Err(ToolError::argument(name, all))
         }
     }
 }
 
-fn check_object(schema: &Map<String, Value>, fields: &Map<String, Value>, path: &str, problems: &mut Vec<(String, String)>) {
+fn check_object(
+    schema: &Map<String, Value>,
+    fields: &Map<String, Value>,
+    path: &str,
+    problems: &mut Vec<(String, String)>,
+) {
     let empty = Map::new();
-    let known = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let known = schema
+        .get("properties")
+        .and_then(Value::as_object)
+        .unwrap_or(&empty);
     for (name, value) in fields {
         let place = join(path, name);
         match known.get(name) {
@@ -123,7 +158,10 @@ fn check_object(schema: &Map<String, Value>, fields: &Map<String, Value>, path: 
     let required = schema.get("required").and_then(Value::as_array);
     for name in required.into_iter().flatten().filter_map(Value::as_str) {
         if !fields.contains_key(name) {
-            let what = known.get(name).and_then(|schema| schema.get("description")).and_then(Value::as_str);
+            let what = known
+                .get(name)
+                .and_then(|schema| schema.get("description"))
+                .and_then(Value::as_str);
             let mut message = "is required".to_owned();
             if let Some(what) = what {
                 message = format!("{message}: {}", what.trim_end_matches('.'));
@@ -135,30 +173,48 @@ fn check_object(schema: &Map<String, Value>, fields: &Map<String, Value>, path: 
 
 fn join(path: &str, name: &str) -> String {
     let name: String = name.chars().filter(|c| !c.is_control()).take(60).collect();
-    if path.is_empty() { name } else { format!("{path}.{name}") }
+    if path.is_empty() {
+        name
+    } else {
+        format!("{path}.{name}")
+    }
 }
 
 fn unknown(name: &str, known: &Map<String, Value>) -> String {
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
     match (closest(name, names.iter().copied()), names.is_empty()) {
         (_, true) => "this tool takes no arguments".to_owned(),
-        (Some(meant), _) => format!("there is no such argument; did you mean `{meant}`? Accepted: {}", names.join(", ")),
+        (Some(meant), _) => format!(
+            "there is no such argument; did you mean `{meant}`? Accepted: {}",
+            names.join(", ")
+        ),
         (None, _) => format!("there is no such argument. Accepted: {}", names.join(", ")),
     }
 }
 
 fn check_value(schema: &Value, value: &Value, place: &str, problems: &mut Vec<(String, String)>) {
-    let kind = schema.get("type").and_then(Value::as_str).unwrap_or_default();
+    let kind = schema
+        .get("type")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     let mut refuse = |message: String| problems.push((place.to_owned(), message));
     match (kind, value) {
-        ("integer", Value::Number(number)) if number.is_i64() => check_bounds(schema, number.as_f64(), &mut refuse),
+        ("integer", Value::Number(number)) if number.is_i64() => {
+            check_bounds(schema, number.as_f64(), &mut refuse)
+        }
         ("number", Value::Number(number)) => check_bounds(schema, number.as_f64(), &mut refuse),
         ("boolean", Value::Bool(_)) | ("", _) => {}
         ("string", Value::String(text)) => check_text(schema, text, &mut refuse),
         ("array", Value::Array(items)) => {
-            let most = schema.get("maxItems").and_then(Value::as_u64).unwrap_or(100);
+            let most = schema
+                .get("maxItems")
+                .and_then(Value::as_u64)
+                .unwrap_or(100);
             if items.len() as u64 > most {
-                refuse(format!("holds {} entries, at most {most} are taken", items.len()));
+                refuse(format!(
+                    "holds {} entries, at most {most} are taken",
+                    items.len()
+                ));
             }
             let item = schema.get("items").unwrap_or(&Value::Null);
             for (index, value) in items.iter().enumerate().take(100) {
@@ -197,14 +253,17 @@ fn check_text(schema: &Value, text: &str, refuse: &mut impl FnMut(String)) {
         .unwrap_or(LONGEST_TEXT);
     let length = text.chars().count();
     if length > longest {
-        refuse(format!("is {length} characters long, at most {longest} are taken"));
+        refuse(format!(
+            "is {length} characters long, at most {longest} are taken"
+        ));
     }
     let Some(choices) = schema.get("enum").and_then(Value::as_array) else {
         return;
     };
     let choices: Vec<&str> = choices.iter().filter_map(Value::as_str).collect();
     if !choices.contains(&text) {
-        let meant = closest(text, choices.iter().copied()).map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+        let meant = closest(text, choices.iter().copied())
+            .map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
         refuse(format!("accepts {}{meant}", choices.join(", ")));
     }
 }

@@ -64,7 +64,11 @@ pub struct Call {
 
 impl Call {
     /// A call from a terminal or a test; steps go to `progress`.
-    pub fn new(company: &Arc<Company>, cancelled: CancellationToken, progress: Option<mpsc::UnboundedSender<Step>>) -> Self {
+    pub fn new(
+        company: &Arc<Company>,
+        cancelled: CancellationToken,
+        progress: Option<mpsc::UnboundedSender<Step>>,
+    ) -> Self {
         Self {
             company: Arc::clone(company),
             patience: Patience::new(company.timeout, cancelled),
@@ -82,11 +86,16 @@ impl Call {
     }
 
     pub fn binding(&self) -> Binding {
-        self.binding.clone().unwrap_or_else(|| Binding::new("", &Map::new()))
+        self.binding
+            .clone()
+            .unwrap_or_else(|| Binding::new("", &Map::new()))
     }
 
     /// A call from a client, and what brings its progress there.
-    pub fn from_request(company: &Arc<Company>, context: &RequestContext<RoleServer>) -> (Self, Progress) {
+    pub fn from_request(
+        company: &Arc<Company>,
+        context: &RequestContext<RoleServer>,
+    ) -> (Self, Progress) {
         let token = context.meta.get_progress_token();
         let (sender, steps) = mpsc::unbounded_channel();
         let call = Self::new(company, context.ct.clone(), token.as_ref().map(|_| sender));
@@ -124,7 +133,12 @@ impl Call {
     }
 
     /// Reads one record.
-    pub async fn one(&self, resource: &'static Resource, id: i64, expand: &[&'static str]) -> Result<Record, Error> {
+    pub async fn one(
+        &self,
+        resource: &'static Resource,
+        id: i64,
+        expand: &[&'static str],
+    ) -> Result<Record, Error> {
         let answer = self
             .client()
             .get(&query::one(resource, id, expand), &self.patience)
@@ -138,11 +152,17 @@ impl Call {
     }
 
     pub async fn reference(&self, list: List) -> Result<Arc<Vec<Record>>, Error> {
-        self.company.reference.list(list, self.client(), &self.patience).await
+        self.company
+            .reference
+            .list(list, self.client(), &self.patience)
+            .await
     }
 
     pub async fn statuses(&self) -> Result<Vec<Status>, Error> {
-        self.company.reference.statuses(self.client(), &self.patience).await
+        self.company
+            .reference
+            .statuses(self.client(), &self.patience)
+            .await
     }
 }
 

@@ -48,30 +48,48 @@ impl Draft {
             return Ok(Outcome::DryRun(shown));
         }
         let text = body.to_string();
-        let digest = CreateDigest::new(&format!("{}{}", self.resource.path, if self.again { "!" } else { "" }), &text);
+        let digest = CreateDigest::new(
+            &format!(
+                "{}{}",
+                self.resource.path,
+                if self.again { "!" } else { "" }
+            ),
+            &text,
+        );
         let journal = &call.company().journal;
         match journal.begin(&digest).await.map_err(journal_failed)? {
             Known::Made(id) => return Ok(Outcome::Repeated(self.read_back(call, id).await)),
             Known::Unknown { seconds_ago } => {
                 return Err(unknown(
-                    &format!("the same record was sent {seconds_ago} s ago and its outcome is not known"),
+                    &format!(
+                        "the same record was sent {seconds_ago} s ago and its outcome is not known"
+                    ),
                     find().await,
                 ));
             }
             Known::New => {}
         }
-        match call.client().post(self.resource.path, text, &call.patience).await {
+        match call
+            .client()
+            .post(self.resource.path, text, &call.patience)
+            .await
+        {
             Ok(answer) => {
                 let record = Record::new(answer);
                 let Some(id) = record.id("id") else {
-                    return Err(unknown("Service Fusion's answer did not name the new record", find().await));
+                    return Err(unknown(
+                        "Service Fusion's answer did not name the new record",
+                        find().await,
+                    ));
                 };
                 if let Err(problem) = journal.made(&digest, id).await {
                     tracing::warn!(%problem, "a create could not be noted; an equal one would not be recognized");
                 }
                 Ok(Outcome::Created(record))
             }
-            Err(problem @ Error::UnknownOutcome { .. }) => Err(unknown(&problem.to_string(), find().await)),
+            Err(problem @ Error::UnknownOutcome { .. }) => {
+                Err(unknown(&problem.to_string(), find().await))
+            }
             Err(problem) => {
                 if let Err(problem) = journal.forget(&digest).await {
                     tracing::warn!(%problem, "a refused create could not be taken off the journal");
@@ -85,7 +103,10 @@ impl Draft {
     async fn read_back(&self, call: &Call, id: i64) -> Record {
         let path = query::one(self.resource, id, &[]);
         let read = call.client().get(&path, &call.patience).await;
-        read.map_or_else(|_| Record::new(json!({"id": id})), |answer| Record::new((*answer).clone()))
+        read.map_or_else(
+            |_| Record::new(json!({"id": id})),
+            |answer| Record::new((*answer).clone()),
+        )
     }
 }
 
@@ -111,12 +132,16 @@ fn unknown(reason: &str, found: Result<Vec<Value>, ToolError>) -> ToolError {
         Ok(rows) => {
             let count = rows.len();
             (
-                format!("{reason}. A search finds {count} that may be it (see details.found); do not send it again unless none of them is"),
+                format!(
+                    "{reason}. A search finds {count} that may be it (see details.found); do not send it again unless none of them is"
+                ),
                 json!({"found": rows}),
             )
         }
         Err(problem) => (
-            format!("{reason}. The search for it failed too: {problem} Look for it in Service Fusion before sending it again"),
+            format!(
+                "{reason}. The search for it failed too: {problem} Look for it in Service Fusion before sending it again"
+            ),
             json!({}),
         ),
     };

@@ -29,7 +29,8 @@ impl Technician {
             id: record.id("id")?,
             name: record.name("first_name", "last_name")?,
             department: record.text("department"),
-            is_field_worker: record.flag("is_field_worker") || record.get("is_field_worker").is_none(),
+            is_field_worker: record.flag("is_field_worker")
+                || record.get("is_field_worker").is_none(),
         })
     }
 }
@@ -51,7 +52,12 @@ pub async fn technician(call: &Call, argument: &str, said: &str) -> Result<Techn
             .filter_map(Technician::new)
             .collect()
     };
-    let name = |record: &Record| record.name("first_name", "last_name").unwrap_or_default().to_lowercase();
+    let name = |record: &Record| {
+        record
+            .name("first_name", "last_name")
+            .unwrap_or_default()
+            .to_lowercase()
+    };
     let nicknames = |record: &Record| {
         ["nickname_on_dispatch", "nickname_on_workorder"]
             .map(|field| record.text(field).unwrap_or_default().to_lowercase())
@@ -70,16 +76,26 @@ pub async fn technician(call: &Call, argument: &str, said: &str) -> Result<Techn
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => {
-            let names: Vec<&str> = all.iter().map(|technician| technician.name.as_str()).collect();
-            let meant = closest(&said, names.iter().copied()).map_or(String::new(), |name| format!("; did you mean {name}?"));
+            let names: Vec<&str> = all
+                .iter()
+                .map(|technician| technician.name.as_str())
+                .collect();
+            let meant = closest(&said, names.iter().copied())
+                .map_or(String::new(), |name| format!("; did you mean {name}?"));
             Err(ToolError::argument(
                 argument,
-                format!("no technician is called that{meant} The technicians are {}", names.join(", ")),
+                format!(
+                    "no technician is called that{meant} The technicians are {}",
+                    names.join(", ")
+                ),
             ))
         }
         several => Err(ToolError::argument(
             argument,
-            format!("several technicians match: {}; give the id or the full name", described(several)),
+            format!(
+                "several technicians match: {}; give the id or the full name",
+                described(several)
+            ),
         )),
     }
 }
@@ -93,13 +109,27 @@ fn described(technicians: &[Technician]) -> String {
 }
 
 /// The account's own spelling of statuses. `open` and `closed` stand for all such statuses.
-pub async fn statuses(call: &Call, argument: &str, said: &[String]) -> Result<Vec<String>, ToolError> {
+pub async fn statuses(
+    call: &Call,
+    argument: &str,
+    said: &[String],
+) -> Result<Vec<String>, ToolError> {
     let known = call.statuses().await?;
     let mut names = Vec::new();
     for word in said {
         match word.trim().to_lowercase().as_str() {
-            "open" => names.extend(known.iter().filter(|status| status.is_open()).map(|status| status.name.clone())),
-            "closed" => names.extend(known.iter().filter(|status| !status.is_open()).map(|status| status.name.clone())),
+            "open" => names.extend(
+                known
+                    .iter()
+                    .filter(|status| status.is_open())
+                    .map(|status| status.name.clone()),
+            ),
+            "closed" => names.extend(
+                known
+                    .iter()
+                    .filter(|status| !status.is_open())
+                    .map(|status| status.name.clone()),
+            ),
             plain => {
                 let all = known.iter().map(|status| status.name.as_str());
                 names.push(spelled(argument, plain, word, all, "open, closed, ")?);
@@ -111,13 +141,24 @@ pub async fn statuses(call: &Call, argument: &str, said: &[String]) -> Result<Ve
 }
 
 /// The account's own spelling of one entry of a reference list.
-pub async fn reference_name(call: &Call, list: List, argument: &str, said: &str) -> Result<String, ToolError> {
+pub async fn reference_name(
+    call: &Call,
+    list: List,
+    argument: &str,
+    said: &str,
+) -> Result<String, ToolError> {
     let records = call.reference(list).await?;
     let names: Vec<String> = records
         .iter()
         .filter_map(|record| record.text("name").or_else(|| record.text("short_name")))
         .collect();
-    spelled(argument, &said.trim().to_lowercase(), said, names.iter().map(String::as_str), "")
+    spelled(
+        argument,
+        &said.trim().to_lowercase(),
+        said,
+        names.iter().map(String::as_str),
+        "",
+    )
 }
 
 fn spelled<'a>(
@@ -127,11 +168,15 @@ fn spelled<'a>(
     known: impl Iterator<Item = &'a str> + Clone,
     also: &str,
 ) -> Result<String, ToolError> {
-    if let Some(exact) = known.clone().find(|name| name.trim().to_lowercase() == plain) {
+    if let Some(exact) = known
+        .clone()
+        .find(|name| name.trim().to_lowercase() == plain)
+    {
         return Ok(exact.to_owned());
     }
     let shown: String = said.chars().take(60).collect();
-    let meant = closest(said, known.clone()).map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
+    let meant = closest(said, known.clone())
+        .map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
     Err(ToolError::argument(
         argument,
         format!(
@@ -143,16 +188,22 @@ fn spelled<'a>(
 
 /// The customer with that id.
 pub async fn customer(call: &Call, id: i64, expand: &[&'static str]) -> Result<Record, ToolError> {
-    call.one(&CUSTOMERS, id, expand).await.map_err(|problem| match problem {
-        Error::NotFound { .. } => {
-            ToolError::not_found(format!("there is no customer with id {id}; find the id with search_customers"))
-        }
-        other => other.into(),
-    })
+    call.one(&CUSTOMERS, id, expand)
+        .await
+        .map_err(|problem| match problem {
+            Error::NotFound { .. } => ToolError::not_found(format!(
+                "there is no customer with id {id}; find the id with search_customers"
+            )),
+            other => other.into(),
+        })
 }
 
 /// A list filtered by a customer's name, which the caller must narrow to the customer's id: the API has no such filter.
-pub async fn of_customer(call: &Call, resource: &'static Resource, id: i64) -> Result<ListQuery, ToolError> {
+pub async fn of_customer(
+    call: &Call,
+    resource: &'static Resource,
+    id: i64,
+) -> Result<ListQuery, ToolError> {
     let record = customer(call, id, &[]).await?;
     let query = ListQuery::new(resource);
     Ok(match record.text("customer_name") {
@@ -167,7 +218,11 @@ pub async fn job_id(call: &Call, id: Option<i64>, number: Option<&str>) -> Resul
 }
 
 /// An estimate by id or by its display number.
-pub async fn estimate_id(call: &Call, id: Option<i64>, number: Option<&str>) -> Result<i64, ToolError> {
+pub async fn estimate_id(
+    call: &Call,
+    id: Option<i64>,
+    number: Option<&str>,
+) -> Result<i64, ToolError> {
     by_number(call, &ESTIMATES, "estimate", id, number).await
 }
 
@@ -178,7 +233,10 @@ async fn by_number(
     id: Option<i64>,
     number: Option<&str>,
 ) -> Result<i64, ToolError> {
-    let number = match (id, number.map(|number| number.trim().trim_start_matches('#'))) {
+    let number = match (
+        id,
+        number.map(|number| number.trim().trim_start_matches('#')),
+    ) {
         (Some(id), None | Some("")) => return Ok(id),
         (_, Some(number)) if !number.is_empty() => number,
         _ => {
@@ -189,14 +247,17 @@ async fn by_number(
         }
     };
     // The filter matches parts of numbers: 104 also finds 1042.
-    let query = ListQuery::new(resource)
-        .filter("number", number)
-        .fields(&["id", "number", "customer_name", "status"]);
+    let query = ListQuery::new(resource).filter("number", number).fields(&[
+        "id",
+        "number",
+        "customer_name",
+        "status",
+    ]);
     let found = call.walk(query).take(50, None).await?;
-    let exact = found
-        .rows
-        .iter()
-        .find(|(row, _)| row.text("number").is_some_and(|text| text.eq_ignore_ascii_case(number)));
+    let exact = found.rows.iter().find(|(row, _)| {
+        row.text("number")
+            .is_some_and(|text| text.eq_ignore_ascii_case(number))
+    });
     if let Some(found) = exact.and_then(|(row, _)| row.id("id")) {
         return Ok(found);
     }
@@ -211,18 +272,27 @@ async fn by_number(
     } else {
         format!("similar numbers: {}", similar.join(", "))
     };
-    Err(ToolError::not_found(format!("there is no {kind} with number {number}; {hint}")))
+    Err(ToolError::not_found(format!(
+        "there is no {kind} with number {number}; {hint}"
+    )))
 }
 
 /// Customers for an error that asks which one is meant.
 pub fn candidates(rows: &[Record]) -> Vec<serde_json::Value> {
-    rows.iter().take(8).map(|row| customer::row(row).into()).collect()
+    rows.iter()
+        .take(8)
+        .map(|row| customer::row(row).into())
+        .collect()
 }
 
 /// Whether a record is at an address or in a city, compared loosely.
 pub fn is_at(record: &Record, said: &str) -> bool {
     let said = said.trim().to_lowercase();
     job::short_address(record).is_some_and(|address| address.to_lowercase().contains(&said))
-        || record.text("customer_location").is_some_and(|place| place.to_lowercase().contains(&said))
-        || record.text("location").is_some_and(|place| place.to_lowercase().contains(&said))
+        || record
+            .text("customer_location")
+            .is_some_and(|place| place.to_lowercase().contains(&said))
+        || record
+            .text("location")
+            .is_some_and(|place| place.to_lowercase().contains(&said))
 }

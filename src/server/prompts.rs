@@ -3,8 +3,8 @@
 use rmcp::{
     ErrorData,
     model::{
-        CompleteRequestParams, CompleteResult, CompletionInfo, GetPromptRequestParams, GetPromptResult, Prompt,
-        PromptArgument, PromptMessage, Reference, Role,
+        CompleteRequestParams, CompleteResult, CompletionInfo, GetPromptRequestParams,
+        GetPromptResult, Prompt, PromptArgument, PromptMessage, Reference, Role,
     },
 };
 use serde_json::Value;
@@ -49,7 +49,11 @@ const TEMPLATES: [Template; 4] = [
         name: "estimate_follow_up",
         title: "Follow up on estimates",
         description: "Which quotes went quiet and what to say",
-        arguments: &[("days", "Quiet for at least this many days (7 if left out)", false)],
+        arguments: &[(
+            "days",
+            "Quiet for at least this many days (7 if left out)",
+            false,
+        )],
         text: "Read search_estimates for open estimates that are at least {days|7} days old. Rank them by value and age, and \
                for the ten most promising propose one short, friendly sentence to ask the customer about it, with the \
                estimate's number and what it was for.",
@@ -73,10 +77,13 @@ pub fn list() -> Vec<Prompt> {
                 .arguments
                 .iter()
                 .map(|(name, description, required)| {
-                    PromptArgument::new(*name).with_description(*description).with_required(*required)
+                    PromptArgument::new(*name)
+                        .with_description(*description)
+                        .with_required(*required)
                 })
                 .collect();
-            Prompt::new(template.name, Some(template.description), Some(arguments)).with_title(template.title)
+            Prompt::new(template.name, Some(template.description), Some(arguments))
+                .with_title(template.title)
         })
         .collect()
 }
@@ -88,18 +95,37 @@ pub fn get(request: &GetPromptRequestParams) -> Result<GetPromptResult, ErrorDat
         .find(|template| template.name == request.name)
         .ok_or_else(|| {
             let known: Vec<&str> = TEMPLATES.iter().map(|template| template.name).collect();
-            ErrorData::invalid_params(format!("there is no such prompt; the prompts are {}", known.join(", ")), None)
+            ErrorData::invalid_params(
+                format!(
+                    "there is no such prompt; the prompts are {}",
+                    known.join(", ")
+                ),
+                None,
+            )
         })?;
     let given = request.arguments.clone().unwrap_or_default();
-    if let Some(unknown) = given.keys().find(|name| !template.arguments.iter().any(|(known, ..)| known == name)) {
+    if let Some(unknown) = given
+        .keys()
+        .find(|name| !template.arguments.iter().any(|(known, ..)| known == name))
+    {
         let shown: String = unknown.chars().take(60).collect();
-        return Err(ErrorData::invalid_params(format!("the prompt {} has no argument `{shown}`", template.name), None));
+        return Err(ErrorData::invalid_params(
+            format!("the prompt {} has no argument `{shown}`", template.name),
+            None,
+        ));
     }
     let mut text = template.text.to_owned();
     for (name, description, required) in template.arguments {
-        let value = given.get(*name).and_then(Value::as_str).map(str::trim).filter(|value| !value.is_empty());
+        let value = given
+            .get(*name)
+            .and_then(Value::as_str)
+            .map(str::trim)
+            .filter(|value| !value.is_empty());
         if *required && value.is_none() {
-            return Err(ErrorData::invalid_params(format!("the prompt needs `{name}`: {description}"), None));
+            return Err(ErrorData::invalid_params(
+                format!("the prompt needs `{name}`: {description}"),
+                None,
+            ));
         }
         text = fill(&text, name, value);
     }
@@ -125,18 +151,29 @@ fn fill(text: &str, name: &str, value: Option<&str>) -> String {
 }
 
 /// Proposes values for a prompt's or a resource's argument, at most 100.
-pub async fn complete(request: &CompleteRequestParams, call: Call) -> Result<CompleteResult, ErrorData> {
+pub async fn complete(
+    request: &CompleteRequestParams,
+    call: Call,
+) -> Result<CompleteResult, ErrorData> {
     let typed = request.argument.value.trim().to_lowercase();
     let known = match &request.r#ref {
         Reference::Prompt(prompt) => TEMPLATES
             .iter()
             .find(|template| template.name == prompt.name)
-            .is_some_and(|template| template.arguments.iter().any(|(name, ..)| *name == request.argument.name)),
+            .is_some_and(|template| {
+                template
+                    .arguments
+                    .iter()
+                    .any(|(name, ..)| *name == request.argument.name)
+            }),
         Reference::Resource(_) => true,
         _ => false,
     };
     if !known {
-        return Err(ErrorData::invalid_params("there is no such prompt argument or resource", None));
+        return Err(ErrorData::invalid_params(
+            "there is no such prompt argument or resource",
+            None,
+        ));
     }
     let mut values = candidates(&request.argument.name, &typed, &call).await;
     values.retain(|value| value.to_lowercase().contains(&typed));
@@ -144,7 +181,8 @@ pub async fn complete(request: &CompleteRequestParams, call: Call) -> Result<Com
     let total = u32::try_from(values.len()).ok();
     let more = values.len() > CompletionInfo::MAX_VALUES;
     values.truncate(CompletionInfo::MAX_VALUES);
-    let mut completion = CompletionInfo::new(values).map_err(|problem| ErrorData::internal_error(problem, None))?;
+    let mut completion =
+        CompletionInfo::new(values).map_err(|problem| ErrorData::internal_error(problem, None))?;
     completion.total = total;
     completion.has_more = Some(more);
     Ok(CompleteResult::new(completion))
@@ -154,7 +192,16 @@ pub async fn complete(request: &CompleteRequestParams, call: Call) -> Result<Com
 async fn candidates(argument: &str, typed: &str, call: &Call) -> Vec<String> {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     match argument {
-        "date" => words(&["today", "tomorrow", "yesterday", "monday", "tuesday", "wednesday", "thursday", "friday"]),
+        "date" => words(&[
+            "today",
+            "tomorrow",
+            "yesterday",
+            "monday",
+            "tuesday",
+            "wednesday",
+            "thursday",
+            "friday",
+        ]),
         "days" => words(&["7", "14", "30", "60", "90"]),
         "status" => names(call, List::JobStatuses, &["name"]).await,
         "category" => names(call, List::JobCategories, &["name"]).await,
@@ -167,7 +214,13 @@ async fn candidates(argument: &str, typed: &str, call: &Call) -> Vec<String> {
             let found = call.walk(query).take(50, None).await;
             found.map_or_else(
                 |_| Vec::new(),
-                |found| found.rows.iter().filter_map(|(row, _)| row.text("customer_name")).collect(),
+                |found| {
+                    found
+                        .rows
+                        .iter()
+                        .filter_map(|(row, _)| row.text("customer_name"))
+                        .collect()
+                },
             )
         }
         _ => Vec::new(),
@@ -175,7 +228,13 @@ async fn candidates(argument: &str, typed: &str, call: &Call) -> Vec<String> {
 }
 
 async fn names(call: &Call, list: List, parts: &[&str]) -> Vec<String> {
-    let join = |record: &Record| parts.iter().filter_map(|part| record.text(part)).collect::<Vec<_>>().join(" ");
+    let join = |record: &Record| {
+        parts
+            .iter()
+            .filter_map(|part| record.text(part))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
     call.reference(list)
         .await
         .map_or_else(|_| Vec::new(), |records| records.iter().map(join).collect())

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use rmcp::{
     ErrorData,
-    model::{JsonObject, MetaObject, ReadResourceResult, Resource, ResourceContents, ResourceTemplate},
+    model::{
+        JsonObject, MetaObject, ReadResourceResult, Resource, ResourceContents, ResourceTemplate,
+    },
 };
 use serde_json::{Value, json};
 
@@ -25,11 +27,27 @@ pub const BOARD_URI: &str = "ui://sf/dispatch-board/v1";
 const BOARD: &str = include_str!("../tools/dispatch_board.html");
 
 const LISTS: [(&str, &str, List); 5] = [
-    ("sf://reference/job-statuses", "Job and estimate statuses", List::JobStatuses),
-    ("sf://reference/job-categories", "Job categories", List::JobCategories),
+    (
+        "sf://reference/job-statuses",
+        "Job and estimate statuses",
+        List::JobStatuses,
+    ),
+    (
+        "sf://reference/job-categories",
+        "Job categories",
+        List::JobCategories,
+    ),
     ("sf://reference/sources", "Lead sources", List::Sources),
-    ("sf://reference/payment-types", "Payment types", List::PaymentTypes),
-    ("sf://reference/technicians", "Technicians", List::Technicians),
+    (
+        "sf://reference/payment-types",
+        "Payment types",
+        List::PaymentTypes,
+    ),
+    (
+        "sf://reference/technicians",
+        "Technicians",
+        List::Technicians,
+    ),
 ];
 
 /// What the server declares beyond the core protocol.
@@ -43,7 +61,9 @@ pub fn list() -> Vec<Resource> {
     let lists = LISTS.iter().map(|(uri, title, _)| {
         Resource::new(*uri, uri.rsplit('/').next().unwrap_or_default())
             .with_title(*title)
-            .with_description(format!("{title} of this company, as Service Fusion lists them"))
+            .with_description(format!(
+                "{title} of this company, as Service Fusion lists them"
+            ))
             .with_mime_type("application/json")
     });
     let board = Resource::new(BOARD_URI, "dispatch-board")
@@ -56,9 +76,21 @@ pub fn list() -> Vec<Resource> {
 
 pub fn templates() -> Vec<ResourceTemplate> {
     [
-        ("sf://job/{job_id}", "job", "One job as Service Fusion holds it"),
-        ("sf://customer/{customer_id}", "customer", "One customer as Service Fusion holds it"),
-        ("sf://estimate/{estimate_id}", "estimate", "One estimate as Service Fusion holds it"),
+        (
+            "sf://job/{job_id}",
+            "job",
+            "One job as Service Fusion holds it",
+        ),
+        (
+            "sf://customer/{customer_id}",
+            "customer",
+            "One customer as Service Fusion holds it",
+        ),
+        (
+            "sf://estimate/{estimate_id}",
+            "estimate",
+            "One estimate as Service Fusion holds it",
+        ),
     ]
     .into_iter()
     .map(|(uri, name, description)| {
@@ -79,12 +111,21 @@ pub async fn read(uri: &str, tools: &[Tool], call: Call) -> Result<ReadResourceR
     }
     let content = match LISTS.iter().find(|(known, ..)| *known == uri) {
         Some((_, _, list)) => {
-            let records = call.reference(*list).await.map_err(|problem| failed(uri, &problem))?;
-            Value::Array(records.iter().map(|record| Value::Object(record.0.clone())).collect())
+            let records = call
+                .reference(*list)
+                .await
+                .map_err(|problem| failed(uri, &problem))?;
+            Value::Array(
+                records
+                    .iter()
+                    .map(|record| Value::Object(record.0.clone()))
+                    .collect(),
+            )
         }
         None => record(uri, &call).await?,
     };
-    let contents = ResourceContents::text(content.to_string(), uri).with_mime_type("application/json");
+    let contents =
+        ResourceContents::text(content.to_string(), uri).with_mime_type("application/json");
     Ok(ReadResourceResult::new(vec![contents]))
 }
 
@@ -102,13 +143,19 @@ async fn record(uri: &str, call: &Call) -> Result<Value, ErrorData> {
             Some((resource, id.parse::<i64>().ok().filter(|id| *id > 0)?))
         })
         .ok_or_else(|| unknown(uri))?;
-    let record = call.one(resource, id, &[]).await.map_err(|problem| failed(uri, &problem))?;
+    let record = call
+        .one(resource, id, &[])
+        .await
+        .map_err(|problem| failed(uri, &problem))?;
     Ok(Value::Object(record.0))
 }
 
 fn unknown(uri: &str) -> ErrorData {
     let shown: String = uri.chars().take(120).collect();
-    ErrorData::resource_not_found(format!("there is no resource {shown}; see resources/list"), Some(json!({"uri": shown})))
+    ErrorData::resource_not_found(
+        format!("there is no resource {shown}; see resources/list"),
+        Some(json!({"uri": shown})),
+    )
 }
 
 fn failed(uri: &str, problem: &Error) -> ErrorData {
@@ -121,6 +168,9 @@ fn failed(uri: &str, problem: &Error) -> ErrorData {
 /// No network at all: the view is one self-contained file.
 fn view_meta() -> MetaObject {
     let mut meta = JsonObject::new();
-    meta.insert("ui".to_owned(), json!({"csp": {"connectDomains": [], "resourceDomains": []}, "prefersBorder": true}));
+    meta.insert(
+        "ui".to_owned(),
+        json!({"csp": {"connectDomains": [], "resourceDomains": []}, "prefersBorder": true}),
+    );
     MetaObject(meta)
 }

@@ -14,7 +14,9 @@ use crate::{
     server::{call::Call, tool_error::ToolError},
 };
 
-type Handler = Arc<dyn Fn(Call, Map<String, Value>) -> BoxFuture<'static, Result<Fields, ToolError>> + Send + Sync>;
+type Handler = Arc<
+    dyn Fn(Call, Map<String, Value>) -> BoxFuture<'static, Result<Fields, ToolError>> + Send + Sync,
+>;
 
 /// Whether a tool only reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,10 @@ impl Tool {
                 match serde_json::from_value::<A>(Value::Object(arguments)) {
                     Ok(arguments) => handler(call, arguments).boxed(),
                     Err(problem) => {
-                        let refused = ToolError::other("invalid_argument", format!("the arguments cannot be read: {problem}"));
+                        let refused = ToolError::other(
+                            "invalid_argument",
+                            format!("the arguments cannot be read: {problem}"),
+                        );
                         std::future::ready(Err(refused)).boxed()
                     }
                 }
@@ -107,7 +112,11 @@ impl Tool {
         }
     }
 
-    pub async fn run(&self, call: Call, arguments: Map<String, Value>) -> Result<Fields, ToolError> {
+    pub async fn run(
+        &self,
+        call: Call,
+        arguments: Map<String, Value>,
+    ) -> Result<Fields, ToolError> {
         (self.handler)(call, arguments).await
     }
 
@@ -120,8 +129,10 @@ impl Tool {
     pub fn definition(&self) -> rmcp::model::Tool {
         let reads = self.access == Access::Reads;
         // A repeated read changes nothing; a repeated create makes a second record once ten minutes are over.
-        let annotations = ToolAnnotations::from_raw(None, Some(reads), Some(false), Some(reads), Some(false));
-        let mut tool = rmcp::model::Tool::new(self.name, self.description, Arc::clone(self.schema()));
+        let annotations =
+            ToolAnnotations::from_raw(None, Some(reads), Some(false), Some(reads), Some(false));
+        let mut tool =
+            rmcp::model::Tool::new(self.name, self.description, Arc::clone(self.schema()));
         tool.title = Some(self.title.to_owned());
         tool.annotations = Some(annotations);
         if let Value::Object(output) = (self.output)() {
@@ -163,7 +174,9 @@ fn input_schema<A: JsonSchema>() -> Map<String, Value> {
 }
 
 fn simplify(schema: &mut Value) {
-    let Value::Object(fields) = schema else { return };
+    let Value::Object(fields) = schema else {
+        return;
+    };
     // An optional argument is left out; null is never needed.
     if let Some(Value::Array(types)) = fields.get("type") {
         let kept = types.iter().find(|kind| *kind != "null").cloned();
@@ -173,7 +186,9 @@ fn simplify(schema: &mut Value) {
         choices.retain(|choice| !choice.is_null());
     }
     if let Some(Value::Array(choices)) = fields.remove("anyOf") {
-        let kept = choices.into_iter().find(|choice| choice.get("type") != Some(&json!("null")));
+        let kept = choices
+            .into_iter()
+            .find(|choice| choice.get("type") != Some(&json!("null")));
         if let Some(Value::Object(kept)) = kept {
             for (name, value) in kept {
                 fields.entry(name).or_insert(value);
@@ -187,7 +202,9 @@ fn simplify(schema: &mut Value) {
     }
     for deeper in ["items", "properties"] {
         match fields.get_mut(deeper) {
-            Some(Value::Object(properties)) if deeper == "properties" => properties.values_mut().for_each(simplify),
+            Some(Value::Object(properties)) if deeper == "properties" => {
+                properties.values_mut().for_each(simplify)
+            }
             Some(items) => simplify(items),
             None => {}
         }

@@ -61,7 +61,8 @@ impl ToolError {
 
     /// The same for programs.
     pub fn structured(&self) -> Value {
-        let mut fields = json!({"code": self.code, "message": self.message, "retryable": self.retryable});
+        let mut fields =
+            json!({"code": self.code, "message": self.message, "retryable": self.retryable});
         if let Some(seconds) = self.retry_after_s {
             fields["retry_after_s"] = json!(seconds);
         }

@@ -57,7 +57,8 @@ where
                 self.begun = !matches!(
                     request.request,
                     ClientRequest::DiscoverRequest(_) | ClientRequest::PingRequest(_)
-                ) && (matches!(request.request, ClientRequest::InitializeRequest(_)) || has_version(&request.request));
+                ) && (matches!(request.request, ClientRequest::InitializeRequest(_))
+                    || has_version(&request.request));
                 return Some(message);
             }
             tracing::debug!("a message before the first request is ignored");

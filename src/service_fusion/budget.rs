@@ -24,7 +24,9 @@ const LIMIT: u32 = 60;
 fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
 }
 
 /// The next request would have to wait this long, which is longer than its deadline allows.
@@ -114,7 +116,9 @@ impl Budget {
         let now = now_ms();
         let until = reset_ms(reset, now).min(now + self.window_ms());
         // A response that comes late speaks of a window that is over.
-        let Ok(state) = self.state.try_lock() else { return };
+        let Ok(state) = self.state.try_lock() else {
+            return;
+        };
         let limit = self.limit.load(Ordering::Relaxed);
         let free = limit.saturating_sub(self.used(&state, now));
         let others = free.saturating_sub(remaining);
@@ -362,7 +366,10 @@ mod tests {
             let threads: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                        let runtime = tokio::runtime::Builder::new_current_thread()
+                            .enable_all()
+                            .build()
+                            .unwrap();
                         let budget = Budget::new(Ledger::open(&file).unwrap(), WINDOW);
                         runtime.block_on(async {
                             let mut granted = 0;
@@ -375,7 +382,10 @@ mod tests {
                     })
                 })
                 .collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
         });
 
         assert!(granted <= 60, "{granted} permits were handed out");

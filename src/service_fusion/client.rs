@@ -114,7 +114,12 @@ impl Client {
     /// Creates a record. The request is sent once; a second time only where the first provably was not handled.
     ///
     /// Once it is on its way it is seen through, even when the caller gives up: its outcome must be known.
-    pub async fn post(self: &Arc<Self>, path: &str, body: String, patience: &Patience) -> Result<Value, Error> {
+    pub async fn post(
+        self: &Arc<Self>,
+        path: &str,
+        body: String,
+        patience: &Patience,
+    ) -> Result<Value, Error> {
         tokio::select! {
             biased;
             permit = self.permit(patience.deadline) => permit?,
@@ -131,7 +136,10 @@ impl Client {
     }
 
     fn join(self: &Arc<Self>, path: &str, deadline: Instant) -> InFlight {
-        let mut in_flight = self.in_flight.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut in_flight = self
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = in_flight.get(path).and_then(WeakShared::upgrade) {
             return shared;
         }
@@ -181,11 +189,13 @@ impl Client {
         let mut attempt = 1;
         loop {
             let sending = self.attempt(Method::POST, path, Some(body.clone()));
-            let outcome = tokio::time::timeout(CREATE_TIMEOUT, sending).await.unwrap_or_else(|_| {
-                Err(Failure::Final(Error::UnknownOutcome {
-                    reason: format!("no answer within {} s", CREATE_TIMEOUT.as_secs()),
-                }))
-            });
+            let outcome = tokio::time::timeout(CREATE_TIMEOUT, sending)
+                .await
+                .unwrap_or_else(|_| {
+                    Err(Failure::Final(Error::UnknownOutcome {
+                        reason: format!("no answer within {} s", CREATE_TIMEOUT.as_secs()),
+                    }))
+                });
             match outcome {
                 Ok(value) => return Ok(value),
                 Err(Failure::Again(_, wait)) if attempt < ATTEMPTS => {
@@ -207,16 +217,29 @@ impl Client {
             })
     }
 
-    async fn attempt(&self, method: Method, path: &str, body: Option<String>) -> Result<Value, Failure> {
+    async fn attempt(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<String>,
+    ) -> Result<Value, Failure> {
         let http = self.http().map_err(Failure::Final)?;
         let token = self.session.token(http).await.map_err(signed_out)?;
-        let response = self.send(http, &method, path, body.as_ref(), &token).await?;
+        let response = self
+            .send(http, &method, path, body.as_ref(), &token)
+            .await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return self.decode(&method, path, response).await;
         }
         // The token died early: ask once for another one. The request was not handled, so even a create may follow.
-        let token = self.session.replace(http, &token).await.map_err(signed_out)?;
-        let response = self.send(http, &method, path, body.as_ref(), &token).await?;
+        let token = self
+            .session
+            .replace(http, &token)
+            .await
+            .map_err(signed_out)?;
+        let response = self
+            .send(http, &method, path, body.as_ref(), &token)
+            .await?;
         self.decode(&method, path, response).await
     }
 
@@ -233,7 +256,9 @@ impl Client {
             .header("authorization", token.header())
             .header("accept", "application/json");
         if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.clone());
+            request = request
+                .header("content-type", "application/json")
+                .body(body.clone());
         }
         let response = request.send().await.map_err(|problem| {
             let never_sent = problem.is_connect();
@@ -248,13 +273,20 @@ impl Client {
         Ok(response)
     }
 
-    async fn decode(&self, method: &Method, path: &str, response: Response) -> Result<Value, Failure> {
+    async fn decode(
+        &self,
+        method: &Method,
+        path: &str,
+        response: Response,
+    ) -> Result<Value, Failure> {
         let status = response.status();
         let wait = retry_wait(&response);
         let creating = method == Method::POST;
         let body = match read_body(response).await {
             Ok(body) => body,
-            Err(reason) if creating => return Err(Failure::Final(Error::UnknownOutcome { reason })),
+            Err(reason) if creating => {
+                return Err(Failure::Final(Error::UnknownOutcome { reason }));
+            }
             Err(reason) => return Err(Failure::Again(Error::Unreachable { reason }, None)),
         };
         if status.is_success() {
@@ -358,7 +390,13 @@ fn clean(text: &str) -> String {
 
 /// The only place that says which field is wrong, so it is passed on.
 fn field_errors(body: Option<&Value>) -> Vec<FieldError> {
-    let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(clean).unwrap_or_default();
+    let text = |entry: &Value, name: &str| {
+        entry
+            .get(name)
+            .and_then(Value::as_str)
+            .map(clean)
+            .unwrap_or_default()
+    };
     match body {
         Some(Value::Array(entries)) => entries
             .iter()
@@ -392,7 +430,14 @@ async fn read_body(mut response: Response) -> Result<Vec<u8>, String> {
 }
 
 fn header_number(response: &Response, name: &str) -> Option<u64> {
-    response.headers().get(name)?.to_str().ok()?.trim().parse().ok()
+    response
+        .headers()
+        .get(name)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()
 }
 
 fn rate_headers(response: &Response) -> RateHeaders {
@@ -414,7 +459,9 @@ fn retry_wait(response: &Response) -> Option<Duration> {
     }
     let reset = header_number(response, "x-rate-limit-reset")?;
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    Some(Duration::from_millis(reset_ms(reset, now).saturating_sub(now).max(250)))
+    Some(Duration::from_millis(
+        reset_ms(reset, now).saturating_sub(now).max(250),
+    ))
 }
 
 /// 0.2 s, 0.4 s, 0.8 s, each with up to half of it on top by chance, so that callers do not come back together.

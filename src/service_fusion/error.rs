@@ -28,7 +28,9 @@ pub enum Error {
     #[error("{reason}")]
     SignedOut { reason: String },
 
-    #[error("Service Fusion refuses this to the signed-in user; ask the account's administrator for the permission")]
+    #[error(
+        "Service Fusion refuses this to the signed-in user; ask the account's administrator for the permission"
+    )]
     Forbidden,
 
     #[error("Service Fusion cannot be reached ({reason}); check the network and try again")]
@@ -40,11 +42,15 @@ pub enum Error {
     #[error("Service Fusion's answer to {path} could not be read ({reason}); try again")]
     Malformed { path: String, reason: String },
 
-    #[error("Service Fusion did not answer within {seconds} s; ask for a shorter date range or fewer records")]
+    #[error(
+        "Service Fusion did not answer within {seconds} s; ask for a shorter date range or fewer records"
+    )]
     Timeout { seconds: u64 },
 
     /// The request may or may not have created the record: it must not be sent again.
-    #[error("the connection broke after the request was sent ({reason}), so it is unknown whether the record exists")]
+    #[error(
+        "the connection broke after the request was sent ({reason}), so it is unknown whether the record exists"
+    )]
     UnknownOutcome { reason: String },
 
     #[error("the call was cancelled")]

@@ -60,8 +60,12 @@ impl Journal {
         let digest = digest.clone();
         self.run(move |connection| {
             let now = now_ms();
-            let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-            transaction.execute("DELETE FROM creates WHERE started_at < ?1", [now - REMEMBERED_MS])?;
+            let transaction =
+                connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "DELETE FROM creates WHERE started_at < ?1",
+                [now - REMEMBERED_MS],
+            )?;
             let inserted = transaction.execute(
                 "INSERT INTO creates (digest, started_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
                 (&digest.0, now),
@@ -89,7 +93,10 @@ impl Journal {
     pub async fn made(&self, digest: &CreateDigest, id: i64) -> Result<(), database::Error> {
         let digest = digest.clone();
         self.run(move |connection| {
-            connection.execute("UPDATE creates SET record_id = ?2 WHERE digest = ?1", (&digest.0, id))?;
+            connection.execute(
+                "UPDATE creates SET record_id = ?2 WHERE digest = ?1",
+                (&digest.0, id),
+            )?;
             Ok(())
         })
         .await
@@ -146,7 +153,10 @@ mod tests {
 
         assert_eq!(first.begin(&digest).await.unwrap(), Known::New);
         let second = Journal::new(Some(path));
-        assert!(matches!(second.begin(&digest).await.unwrap(), Known::Unknown { .. }));
+        assert!(matches!(
+            second.begin(&digest).await.unwrap(),
+            Known::Unknown { .. }
+        ));
         first.made(&digest, 7).await.unwrap();
         assert_eq!(second.begin(&digest).await.unwrap(), Known::Made(7));
 

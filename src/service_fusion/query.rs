@@ -34,7 +34,13 @@ pub struct Resource {
 pub const CUSTOMERS: Resource = Resource {
     path: "customers",
     default_sort: "-id",
-    sorts: &["id", "customer_name", "last_serviced_date", "created_at", "updated_at"],
+    sorts: &[
+        "id",
+        "customer_name",
+        "last_serviced_date",
+        "created_at",
+        "updated_at",
+    ],
     filters: &[
         "name",
         "contact_first_name",
@@ -52,7 +58,13 @@ pub const CUSTOMERS: Resource = Resource {
         "agreement_date_expires][lte",
         "agreement_date_expires][gte",
     ],
-    expands: &["contacts", "contacts.phones", "contacts.emails", "locations", "custom_fields"],
+    expands: &[
+        "contacts",
+        "contacts.phones",
+        "contacts.emails",
+        "locations",
+        "custom_fields",
+    ],
 };
 
 pub const JOBS: Resource = Resource {
@@ -121,7 +133,16 @@ pub const JOBS: Resource = Resource {
 pub const ESTIMATES: Resource = Resource {
     path: "estimates",
     default_sort: "-id",
-    sorts: &["id", "number", "start_date", "created_at", "updated_at", "customer_name", "status", "opportunity_rating"],
+    sorts: &[
+        "id",
+        "number",
+        "start_date",
+        "created_at",
+        "updated_at",
+        "customer_name",
+        "status",
+        "opportunity_rating",
+    ],
     filters: &[
         "status",
         "number",
@@ -305,7 +326,12 @@ impl ListQuery {
         );
         for (name, value) in &self.filters {
             // `encode` leaves brackets out of names on purpose: the API takes them encoded.
-            let _ = write!(url, "&filters%5B{}%5D={}", name.replace("][", "%5D%5B"), encode(value));
+            let _ = write!(
+                url,
+                "&filters%5B{}%5D={}",
+                name.replace("][", "%5D%5B"),
+                encode(value)
+            );
         }
         append_lists(&mut url, &self.fields, &self.expand);
         url
@@ -360,25 +386,46 @@ mod tests {
     #[test]
     fn a_single_record_needs_no_question_mark() {
         assert_eq!(one(&JOBS, 7, &[]), "jobs/7");
-        assert_eq!(one(&JOBS, 7, &["notes", "visits"]), "jobs/7?expand=notes,visits");
+        assert_eq!(
+            one(&JOBS, 7, &["notes", "visits"]),
+            "jobs/7?expand=notes,visits"
+        );
     }
 
     #[test]
     fn every_name_is_in_the_contract_the_sandbox_serves() {
-        let contract: serde_json::Value = serde_json::from_str(include_str!("../sandbox/contract.json")).unwrap();
+        let contract: serde_json::Value =
+            serde_json::from_str(include_str!("../sandbox/contract.json")).unwrap();
         for resource in [
-            &CUSTOMERS, &JOBS, &ESTIMATES, &INVOICES, &TECHS, &CALENDAR_TASKS, &JOB_STATUSES, &JOB_CATEGORIES, &SOURCES,
-            &PAYMENT_TYPES, &EQUIPMENT,
+            &CUSTOMERS,
+            &JOBS,
+            &ESTIMATES,
+            &INVOICES,
+            &TECHS,
+            &CALENDAR_TASKS,
+            &JOB_STATUSES,
+            &JOB_CATEGORIES,
+            &SOURCES,
+            &PAYMENT_TYPES,
+            &EQUIPMENT,
         ] {
             let known = &contract["resources"][resource.path];
             let listed = |kind: &str, name: &str| {
-                known[kind].as_array().unwrap().iter().any(|entry| entry == name)
+                known[kind]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .any(|entry| entry == name)
             };
             for sort in resource.sorts {
                 assert!(listed("sort", sort), "{} sort {sort}", resource.path);
             }
             for expand in resource.expands {
-                assert!(listed("expand", expand), "{} expand {expand}", resource.path);
+                assert!(
+                    listed("expand", expand),
+                    "{} expand {expand}",
+                    resource.path
+                );
             }
             for filter in resource.filters {
                 assert!(

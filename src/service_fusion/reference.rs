@@ -9,7 +9,10 @@ use crate::{
     service_fusion::{
         client::{Client, Patience},
         error::Error,
-        query::{JOB_CATEGORIES, JOB_STATUSES, ListQuery, MAX_PER_PAGE, PAYMENT_TYPES, Resource, SOURCES, TECHS},
+        query::{
+            JOB_CATEGORIES, JOB_STATUSES, ListQuery, MAX_PER_PAGE, PAYMENT_TYPES, Resource,
+            SOURCES, TECHS,
+        },
         record::Record,
         status::Status,
     },
@@ -63,25 +66,40 @@ impl Default for Reference {
 
 impl Reference {
     /// All records of a list.
-    pub async fn list(&self, list: List, client: &Arc<Client>, patience: &Patience) -> Result<Arc<Vec<Record>>, Error> {
+    pub async fn list(
+        &self,
+        list: List,
+        client: &Arc<Client>,
+        patience: &Patience,
+    ) -> Result<Arc<Vec<Record>>, Error> {
         self.lists[list as usize]
             .get(async || fetch_all(client, list.resource(), patience).await)
             .await
     }
 
-    pub async fn statuses(&self, client: &Arc<Client>, patience: &Patience) -> Result<Vec<Status>, Error> {
+    pub async fn statuses(
+        &self,
+        client: &Arc<Client>,
+        patience: &Patience,
+    ) -> Result<Vec<Status>, Error> {
         let records = self.list(List::JobStatuses, client, patience).await?;
         Ok(records.iter().filter_map(Status::new).collect())
     }
 }
 
 /// Every page of a short list.
-async fn fetch_all(client: &Arc<Client>, resource: &'static Resource, patience: &Patience) -> Result<Vec<Record>, Error> {
+async fn fetch_all(
+    client: &Arc<Client>,
+    resource: &'static Resource,
+    patience: &Patience,
+) -> Result<Vec<Record>, Error> {
     let query = ListQuery::new(resource);
     let mut records = Vec::new();
     let mut page = 1;
     loop {
-        let answer = client.get(&query.page(page, MAX_PER_PAGE), patience).await?;
+        let answer = client
+            .get(&query.page(page, MAX_PER_PAGE), patience)
+            .await?;
         let (rows, pages) = rows_and_pages(&answer);
         records.extend(rows);
         // Asking beyond the last page brings the last page again, so only the count ends the walk.

@@ -26,13 +26,20 @@ impl Stage {
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
         if has(&["cancel", "void", "lost", "declined", "rejected", "dead"]) {
             Self::Dropped
-        } else if has(&["partial", "hold", "waiting", "parts", "paused", "delayed", "pending"]) {
+        } else if has(&[
+            "partial", "hold", "waiting", "parts", "paused", "delayed", "pending",
+        ]) {
             Self::Paused
-        } else if has(&["complete", "closed", "invoice", "paid", "done", "finished", "won", "accepted", "billed"]) {
+        } else if has(&[
+            "complete", "closed", "invoice", "paid", "done", "finished", "won", "accepted",
+            "billed",
+        ]) {
             Self::Done
         } else if has(&["way", "route", "travel", "driving"]) {
             Self::Travelling
-        } else if has(&["on site", "onsite", "started", "progress", "working", "arrived", "resumed"]) {
+        } else if has(&[
+            "on site", "onsite", "started", "progress", "working", "arrived", "resumed",
+        ]) {
             Self::Started
         } else {
             Self::Waiting

@@ -116,7 +116,9 @@ impl<'a> Walk<'a> {
     }
 
     async fn straight(&self, limit: usize, from: Option<Position>) -> Result<Found, Error> {
-        let wanted = u32::try_from(limit).unwrap_or(MAX_PER_PAGE).clamp(1, MAX_PER_PAGE);
+        let wanted = u32::try_from(limit)
+            .unwrap_or(MAX_PER_PAGE)
+            .clamp(1, MAX_PER_PAGE);
         let mut offset = match from {
             Some(position) => self.locate(position, wanted).await?,
             None => 0,
@@ -126,7 +128,11 @@ impl<'a> Walk<'a> {
         let mut length;
         loop {
             // A page size that divides the offset needs no second page; else the largest one is cut.
-            let per_page = if offset % u64::from(wanted) == 0 { wanted } else { MAX_PER_PAGE };
+            let per_page = if offset % u64::from(wanted) == 0 {
+                wanted
+            } else {
+                MAX_PER_PAGE
+            };
             let page = self.page(offset, per_page).await?;
             length = page.length;
             let skip = usize::try_from(offset % u64::from(per_page)).unwrap_or(0);
@@ -220,23 +226,38 @@ impl<'a> Walk<'a> {
     /// Where the place is now: rows may have been created or removed since it was noted.
     async fn locate(&self, position: Position, per_page: u32) -> Result<u64, Error> {
         let per = u64::from(per_page);
-        let page = self.page(position.offset.min(position.length.saturating_sub(1)), per_page).await?;
+        let page = self
+            .page(
+                position.offset.min(position.length.saturating_sub(1)),
+                per_page,
+            )
+            .await?;
         if page.length == position.length {
             return Ok(position.offset);
         }
         let expected = position.offset.saturating_sub(1);
         let shifted = (expected + page.length).saturating_sub(position.length);
         let per_long = u64::from(MAX_PER_PAGE);
-        let near = [shifted, expected, shifted + per_long, shifted.saturating_sub(per_long)];
+        let near = [
+            shifted,
+            expected,
+            shifted + per_long,
+            shifted.saturating_sub(per_long),
+        ];
         for place in near.into_iter().filter(|place| *place < page.length) {
             let start = place / per_long * per_long;
             let rows = self.page(place, MAX_PER_PAGE).await?.rows;
-            let found = rows.iter().position(|row| row.id("id") == Some(position.anchor));
+            let found = rows
+                .iter()
+                .position(|row| row.id("id") == Some(position.anchor));
             if let Some(index) = found {
                 return Ok(start + index as u64 + 1);
             }
         }
-        tracing::debug!(per, "the last row delivered is gone; the walk goes on by number");
+        tracing::debug!(
+            per,
+            "the last row delivered is gone; the walk goes on by number"
+        );
         Ok(position.offset)
     }
 

@@ -20,7 +20,13 @@ const DESCRIPTION: &str = "Who is connected to Service Fusion, the time zone tha
 struct GetAccount {}
 
 pub(super) fn tools() -> Vec<Tool> {
-    let get = Tool::read("get_account", "Account", DESCRIPTION, || record_output("user_id"), |call, GetAccount {}| get(call));
+    let get = Tool::read(
+        "get_account",
+        "Account",
+        DESCRIPTION,
+        || record_output("user_id"),
+        |call, GetAccount {}| get(call),
+    );
     vec![get.in_toolset(Toolset::Extra)]
 }
 
@@ -36,7 +42,10 @@ async fn get(call: Call) -> Result<Fields, ToolError> {
         .with("profile", company.profile.clone())
         .with_flag("is_sandbox", company.demo)
         .with("time_zone", call.clock().zone_name())
-        .with("now", call.clock().now().strftime("%Y-%m-%dT%H:%M").to_string())
+        .with(
+            "now",
+            call.clock().now().strftime("%Y-%m-%dT%H:%M").to_string(),
+        )
         .with("requests_left", left)
         .with("requests_a_minute", limit)
         .with(

@@ -34,7 +34,14 @@ struct GetDispatchBoard {
 }
 
 pub(super) fn tools() -> Vec<Tool> {
-    let board = Tool::read("get_dispatch_board", "Dispatch board", DESCRIPTION, output, board).with_view(BOARD_URI);
+    let board = Tool::read(
+        "get_dispatch_board",
+        "Dispatch board",
+        DESCRIPTION,
+        output,
+        board,
+    )
+    .with_view(BOARD_URI);
     vec![board]
 }
 
@@ -62,12 +69,18 @@ async fn board(call: Call, arguments: GetDispatchBoard) -> Result<Fields, ToolEr
     if length <= call.company().max_answer {
         return Ok(answer);
     }
-    Ok(lay_out(&call, range, &plan, &columns, everyone, true)
-        .with("note", "addresses and descriptions are left out to fit; get_job has them"))
+    Ok(lay_out(&call, range, &plan, &columns, everyone, true).with(
+        "note",
+        "addresses and descriptions are left out to fit; get_job has them",
+    ))
 }
 
 /// The technicians with a column: field workers, and on a narrowed board whom it names.
-async fn columns(call: &Call, only: Option<&Technician>, department: Option<&str>) -> Result<Vec<Technician>, ToolError> {
+async fn columns(
+    call: &Call,
+    only: Option<&Technician>,
+    department: Option<&str>,
+) -> Result<Vec<Technician>, ToolError> {
     if let Some(only) = only {
         return Ok(vec![only.clone()]);
     }
@@ -76,17 +89,34 @@ async fn columns(call: &Call, only: Option<&Technician>, department: Option<&str
         return Ok(all);
     };
     let of = |technician: &Technician| technician.department.clone().unwrap_or_default();
-    let chosen: Vec<Technician> = all.iter().filter(|technician| of(technician).eq_ignore_ascii_case(department)).cloned().collect();
+    let chosen: Vec<Technician> = all
+        .iter()
+        .filter(|technician| of(technician).eq_ignore_ascii_case(department))
+        .cloned()
+        .collect();
     if chosen.is_empty() {
         let mut known: Vec<String> = all.iter().map(of).filter(|name| !name.is_empty()).collect();
         known.sort();
         known.dedup();
-        return Err(ToolError::argument("department", format!("there is no such department; there are {}", known.join(", "))));
+        return Err(ToolError::argument(
+            "department",
+            format!(
+                "there is no such department; there are {}",
+                known.join(", ")
+            ),
+        ));
     }
     Ok(chosen)
 }
 
-fn lay_out(call: &Call, range: DateRange, plan: &appointments::Plan, columns: &[Technician], everyone: bool, lean: bool) -> Fields {
+fn lay_out(
+    call: &Call,
+    range: DateRange,
+    plan: &appointments::Plan,
+    columns: &[Technician],
+    everyone: bool,
+    lean: bool,
+) -> Fields {
     let shown = |one: &Appointment| appointments::shown(one, lean);
     let on_board: Vec<&Appointment> = plan
         .appointments
@@ -95,7 +125,15 @@ fn lay_out(call: &Call, range: DateRange, plan: &appointments::Plan, columns: &[
         .collect();
     let technicians: Vec<Fields> = columns
         .iter()
-        .map(|technician| (technician, on_board.iter().filter(|one| one.is_on(technician.id)).collect::<Vec<_>>()))
+        .map(|technician| {
+            (
+                technician,
+                on_board
+                    .iter()
+                    .filter(|one| one.is_on(technician.id))
+                    .collect::<Vec<_>>(),
+            )
+        })
         // Office staff has a column only when somebody gave them a job.
         .filter(|(technician, jobs)| technician.is_field_worker || !jobs.is_empty())
         .map(|(technician, jobs)| {
@@ -126,7 +164,8 @@ fn lay_out(call: &Call, range: DateRange, plan: &appointments::Plan, columns: &[
 }
 
 fn counts(on_board: &[&Appointment], unassigned: usize) -> Fields {
-    let count = |test: &dyn Fn(&Appointment) -> bool| on_board.iter().filter(|one| test(one)).count();
+    let count =
+        |test: &dyn Fn(&Appointment) -> bool| on_board.iter().filter(|one| test(one)).count();
     Fields::new()
         .with("jobs", on_board.len())
         .with("unassigned", unassigned)

@@ -64,12 +64,24 @@ impl Section {
 }
 
 pub(super) fn tools() -> Vec<Tool> {
-    vec![Tool::read("list_follow_ups", "List follow-ups", DESCRIPTION, output, list).in_toolset(Toolset::Dispatch)]
+    vec![
+        Tool::read(
+            "list_follow_ups",
+            "List follow-ups",
+            DESCRIPTION,
+            output,
+            list,
+        )
+        .in_toolset(Toolset::Dispatch),
+    ]
 }
 
 fn output() -> Value {
     let section = json!({"type": "object"});
-    let properties: serde_json::Map<String, Value> = Section::ALL.iter().map(|one| (one.name().to_owned(), section.clone())).collect();
+    let properties: serde_json::Map<String, Value> = Section::ALL
+        .iter()
+        .map(|one| (one.name().to_owned(), section.clone()))
+        .collect();
     json!({"type": "object", "properties": properties})
 }
 
@@ -77,7 +89,10 @@ async fn list(call: Call, arguments: ListFollowUps) -> Result<Fields, ToolError>
     let limit = arguments.limit.unwrap_or(8);
     let quiet_days = arguments.quiet_days.unwrap_or(14);
     let sections = arguments.include.unwrap_or_else(|| Section::ALL.to_vec());
-    let sections: Vec<Section> = Section::ALL.into_iter().filter(|one| sections.contains(one)).collect();
+    let sections: Vec<Section> = Section::ALL
+        .into_iter()
+        .filter(|one| sections.contains(one))
+        .collect();
     let of = u32::try_from(sections.len()).unwrap_or(0);
     let mut answer = Fields::new();
     let mut failed = Vec::new();
@@ -97,7 +112,9 @@ async fn list(call: Call, arguments: ListFollowUps) -> Result<Fields, ToolError>
         }
         call.report(done, of);
     }
-    if answer.0.is_empty() && let Some(first) = failed.first() {
+    if answer.0.is_empty()
+        && let Some(first) = failed.first()
+    {
         return Err(ToolError::other("upstream_failure", first.clone()));
     }
     answer.put("failed_parts", failed);
@@ -114,17 +131,27 @@ fn section(rows: Vec<Fields>, total: Total) -> Fields {
 
 async fn quiet_estimates(call: &Call, days: i64, limit: usize) -> Result<Fields, ToolError> {
     let open = lookup::statuses(call, "status", &["open".to_owned()]).await?;
-    let latest = call.today().checked_sub(days.days()).unwrap_or(call.today());
+    let latest = call
+        .today()
+        .checked_sub(days.days())
+        .unwrap_or(call.today());
     let query = ListQuery::new(&ESTIMATES)
         .filter("status", open.join(","))
         .fields(estimate::ROW_FIELDS);
     let quiet = |row: &Record| estimate::written(row).is_some_and(|written| written <= latest);
     let mut found = call.walk(query).keep(quiet).all().await?;
     let value = |row: &Record| row.number("total").unwrap_or(0.0);
-    found.rows.sort_by(|(a, _), (b, _)| value(b).total_cmp(&value(a)));
+    found
+        .rows
+        .sort_by(|(a, _), (b, _)| value(b).total_cmp(&value(a)));
     let sum: f64 = found.rows.iter().map(|(row, _)| value(row)).sum();
     let today = call.today();
-    let rows = found.rows.iter().take(limit).map(|(row, _)| estimate::row(row, today)).collect();
+    let rows = found
+        .rows
+        .iter()
+        .take(limit)
+        .map(|(row, _)| estimate::row(row, today))
+        .collect();
     Ok(section(rows, found.total).with("value", (sum * 100.0).round() / 100.0))
 }
 
@@ -134,7 +161,11 @@ async fn follow_up_jobs(call: &Call, limit: usize) -> Result<Fields, ToolError> 
         .filter("start_date][gte", since.to_string())
         .fields(job::ROW_FIELDS)
         .fields(&["is_requires_follow_up"]);
-    let found = call.walk(query).keep(|row| row.flag("is_requires_follow_up")).all().await?;
+    let found = call
+        .walk(query)
+        .keep(|row| row.flag("is_requires_follow_up"))
+        .all()
+        .await?;
     Ok(jobs(&found, limit, &[]).with("since", since.to_string()))
 }
 
@@ -156,7 +187,11 @@ async fn unbilled_jobs(call: &Call, limit: usize) -> Result<Fields, ToolError> {
         .fields(job::ROW_FIELDS)
         .fields(&["total"])
         .expand(&["invoices"]);
-    let found = call.walk(query).keep(|row| row.list("invoices").is_empty()).all().await?;
+    let found = call
+        .walk(query)
+        .keep(|row| row.list("invoices").is_empty())
+        .all()
+        .await?;
     Ok(jobs(&found, limit, &["total".to_owned()]).with("since", since.to_string()))
 }
 
@@ -164,18 +199,30 @@ async fn unbilled_jobs(call: &Call, limit: usize) -> Result<Fields, ToolError> {
 fn is_unbilled(status: &str) -> bool {
     let name = status.to_lowercase();
     let to_bill = name.contains("to be invoiced") || name.contains("ready to invoice");
-    let billed = ["invoiced", "paid", "closed", "won", "accepted", "billed"].iter().any(|word| name.contains(word));
+    let billed = ["invoiced", "paid", "closed", "won", "accepted", "billed"]
+        .iter()
+        .any(|word| name.contains(word));
     to_bill || (Stage::of(status) == Stage::Done && !billed)
 }
 
 fn jobs(found: &Found, limit: usize, more: &[String]) -> Fields {
-    let rows = found.rows.iter().take(limit).map(|(row, _)| job::row(row, more)).collect();
+    let rows = found
+        .rows
+        .iter()
+        .take(limit)
+        .map(|(row, _)| job::row(row, more))
+        .collect();
     section(rows, found.total)
 }
 
 async fn quiet_customers(call: &Call, limit: usize) -> Result<Fields, ToolError> {
     let today = call.today();
-    let day = |years: i64| today.checked_sub(years.years()).unwrap_or(today).to_string();
+    let day = |years: i64| {
+        today
+            .checked_sub(years.years())
+            .unwrap_or(today)
+            .to_string()
+    };
     let query = ListQuery::new(&CUSTOMERS)
         .filter("last_serviced_date][lte", day(1))
         .filter("last_serviced_date][gte", day(4))
@@ -187,7 +234,11 @@ async fn quiet_customers(call: &Call, limit: usize) -> Result<Fields, ToolError>
 
 async fn ending_agreements(call: &Call, limit: usize) -> Result<Fields, ToolError> {
     let now = call.clock().timestamp();
-    let in_sixty_days = call.clock().now().checked_add(60.days()).map_or(now, |at| at.timestamp());
+    let in_sixty_days = call
+        .clock()
+        .now()
+        .checked_add(60.days())
+        .map_or(now, |at| at.timestamp());
     let query = ListQuery::new(&CUSTOMERS)
         .filter("agreement_date_expires][gte", filter_moment(now))
         .filter("agreement_date_expires][lte", filter_moment(in_sixty_days))
@@ -217,7 +268,14 @@ mod tests {
         for status in ["Completed", "To Be Invoiced", "Job Done"] {
             assert!(is_unbilled(status), "{status}");
         }
-        for status in ["Invoiced", "Paid in Full", "Scheduled", "Cancelled", "Job Closed", "Estimate Won"] {
+        for status in [
+            "Invoiced",
+            "Paid in Full",
+            "Scheduled",
+            "Cancelled",
+            "Job Closed",
+            "Estimate Won",
+        ] {
             assert!(!is_unbilled(status), "{status}");
         }
     }

@@ -23,7 +23,8 @@ use crate::{
 
 const SEARCH: &str = "Find invoices by customer, date or number, or unpaid ones with their age in days, newest first. The API cannot filter invoices, so the newest \
 1,000 are looked at per call and next_cursor goes on. For one invoice use get_invoice.";
-const GET: &str = "One invoice by id or number, with the job it belongs to where that can be found.";
+const GET: &str =
+    "One invoice by id or number, with the job it belongs to where that can be found.";
 const TASKS: &str = "Calendar tasks (calls, meetings, reminders) with their date, time and whether they are done. Jobs are not among them: use search_jobs.";
 
 #[derive(Deserialize, JsonSchema)]
@@ -71,16 +72,43 @@ struct ListCalendarTasks {
 }
 
 pub(super) fn tools() -> Vec<Tool> {
-    let search = Tool::read("search_invoices", "Search invoices", SEARCH, || list_output("invoices"), search);
-    let get = Tool::read("get_invoice", "Read one invoice", GET, || record_output("invoice_id"), get);
-    let tasks = Tool::read("list_calendar_tasks", "List calendar tasks", TASKS, || list_output("calendar_tasks"), calendar_tasks);
-    [search, get, tasks].map(|tool| tool.in_toolset(Toolset::Extra)).into()
+    let search = Tool::read(
+        "search_invoices",
+        "Search invoices",
+        SEARCH,
+        || list_output("invoices"),
+        search,
+    );
+    let get = Tool::read(
+        "get_invoice",
+        "Read one invoice",
+        GET,
+        || record_output("invoice_id"),
+        get,
+    );
+    let tasks = Tool::read(
+        "list_calendar_tasks",
+        "List calendar tasks",
+        TASKS,
+        || list_output("calendar_tasks"),
+        calendar_tasks,
+    );
+    [search, get, tasks]
+        .map(|tool| tool.in_toolset(Toolset::Extra))
+        .into()
 }
 
 async fn search(call: Call, arguments: SearchInvoices) -> Result<Fields, ToolError> {
     let binding = call.binding();
-    let cursor = arguments.cursor.as_deref().map(|text| binding.read(text)).transpose()?;
-    let range = match cursor.as_ref().and_then(crate::answer::cursor::Cursor::range) {
+    let cursor = arguments
+        .cursor
+        .as_deref()
+        .map(|text| binding.read(text))
+        .transpose()?;
+    let range = match cursor
+        .as_ref()
+        .and_then(crate::answer::cursor::Cursor::range)
+    {
         Some(range) => Some(range),
         None => arguments
             .date
@@ -90,27 +118,38 @@ async fn search(call: Call, arguments: SearchInvoices) -> Result<Fields, ToolErr
             .map_err(date_argument("date"))?,
     };
     let today = call.today();
-    let customer = arguments.customer.as_deref().map(|name| name.trim().to_lowercase());
+    let customer = arguments
+        .customer
+        .as_deref()
+        .map(|name| name.trim().to_lowercase());
     let keep = |row: &Record| {
         let date = row.date("date");
         (!arguments.unpaid || !row.flag("is_paid"))
             && customer.as_ref().is_none_or(|wanted| {
-                row.text("customer").is_some_and(|name| name.to_lowercase().contains(wanted))
+                row.text("customer")
+                    .is_some_and(|name| name.to_lowercase().contains(wanted))
             })
-            && arguments.number.as_ref().is_none_or(|number| row.text("number").as_deref() == Some(number.trim().trim_start_matches('#')))
+            && arguments.number.as_ref().is_none_or(|number| {
+                row.text("number").as_deref() == Some(number.trim().trim_start_matches('#'))
+            })
             && range.is_none_or(|range| date.is_some_and(|date| range.contains(date)))
-            && arguments
-                .older_than_days
-                .is_none_or(|days| date.is_some_and(|date| Clock::days_between(date, today) >= days))
+            && arguments.older_than_days.is_none_or(|days| {
+                date.is_some_and(|date| Clock::days_between(date, today) >= days)
+            })
     };
     let report = |done, of| call.report(done, of);
     let found = call
         .walk(ListQuery::new(&INVOICES))
         .keep(keep)
         .progress(&report)
-        .take(arguments.limit.unwrap_or(20), cursor.map(|cursor| cursor.position))
+        .take(
+            arguments.limit.unwrap_or(20),
+            cursor.map(|cursor| cursor.position),
+        )
         .await?;
-    Ok(listing(&call, "invoices", &found, range, |row| detail::invoice(row, today)))
+    Ok(listing(&call, "invoices", &found, range, |row| {
+        detail::invoice(row, today)
+    }))
 }
 
 fn listing(
@@ -123,7 +162,10 @@ fn listing(
     let binding = call.binding();
     let mut remarks = Fields::new();
     if let (Total::AtLeast(_), Some((looked_at, length))) = (found.total, found.looked_at) {
-        remarks.put("searched", format!("{looked_at} of {length} so far; next_cursor goes on"));
+        remarks.put(
+            "searched",
+            format!("{looked_at} of {length} so far; next_cursor goes on"),
+        );
     }
     Listing {
         plural,
@@ -133,7 +175,9 @@ fn listing(
             .map(|(row, position)| (shown(row), binding.cursor(*position, range, None)))
             .collect(),
         total: found.total,
-        next_cursor: found.next.map(|position| binding.cursor(position, range, None)),
+        next_cursor: found
+            .next
+            .map(|position| binding.cursor(position, range, None)),
         remarks,
     }
     .into_answer(call.company().max_answer)
@@ -141,23 +185,37 @@ fn listing(
 
 async fn get(call: Call, arguments: GetInvoice) -> Result<Fields, ToolError> {
     let today = call.today();
-    let missing = |what: String| ToolError::not_found(format!("there is no invoice with {what}; find it with search_invoices"));
+    let missing = |what: String| {
+        ToolError::not_found(format!(
+            "there is no invoice with {what}; find it with search_invoices"
+        ))
+    };
     let (record, number) = match (arguments.invoice_id, arguments.number.as_deref()) {
         (Some(id), _) => {
-            let record = call.one(&INVOICES, id, &[]).await.map_err(|problem| match problem {
-                Error::NotFound { .. } => missing(format!("id {id}")),
-                other => other.into(),
-            })?;
+            let record = call
+                .one(&INVOICES, id, &[])
+                .await
+                .map_err(|problem| match problem {
+                    Error::NotFound { .. } => missing(format!("id {id}")),
+                    other => other.into(),
+                })?;
             let number = record.text("number");
             (Some(record), number)
         }
         (None, Some(number)) => (None, Some(number.trim().trim_start_matches('#').to_owned())),
-        (None, None) => return Err(ToolError::argument("invoice_id", "give invoice_id or number")),
+        (None, None) => {
+            return Err(ToolError::argument(
+                "invoice_id",
+                "give invoice_id or number",
+            ));
+        }
     };
     let number = number.ok_or_else(|| ToolError::argument("number", "is empty"))?;
     // An invoice does not say whose it is; only jobs name their invoices.
     let (job, linked) = job_of(&call, &number).await?;
-    let record = record.or(linked).ok_or_else(|| missing(format!("number {number}")))?;
+    let record = record
+        .or(linked)
+        .ok_or_else(|| missing(format!("number {number}")))?;
     let mut answer = detail::invoice(&record, today)
         .with("customer_message", record.text("customer_message"))
         .with("notes", record.text("notes"))
@@ -176,7 +234,10 @@ async fn job_of(call: &Call, number: &str) -> Result<(Option<Record>, Option<Rec
         .expand(&["invoices"]);
     let found = call.walk(query).take(50, None).await?;
     for (job, _) in found.rows {
-        let invoice = job.list("invoices").into_iter().find(|invoice| invoice.text("number").as_deref() == Some(number));
+        let invoice = job
+            .list("invoices")
+            .into_iter()
+            .find(|invoice| invoice.text("number").as_deref() == Some(number));
         if invoice.is_some() {
             return Ok((Some(job), invoice));
         }
@@ -186,8 +247,15 @@ async fn job_of(call: &Call, number: &str) -> Result<(Option<Record>, Option<Rec
 
 async fn calendar_tasks(call: Call, arguments: ListCalendarTasks) -> Result<Fields, ToolError> {
     let binding = call.binding();
-    let cursor = arguments.cursor.as_deref().map(|text| binding.read(text)).transpose()?;
-    let range = match cursor.as_ref().and_then(crate::answer::cursor::Cursor::range) {
+    let cursor = arguments
+        .cursor
+        .as_deref()
+        .map(|text| binding.read(text))
+        .transpose()?;
+    let range = match cursor
+        .as_ref()
+        .and_then(crate::answer::cursor::Cursor::range)
+    {
         Some(range) => range,
         None => {
             let text = arguments.date.as_deref().unwrap_or("next 7 days");
@@ -203,7 +271,10 @@ async fn calendar_tasks(call: Call, arguments: ListCalendarTasks) -> Result<Fiel
     let found = call
         .walk(ListQuery::new(&CALENDAR_TASKS))
         .keep(keep)
-        .take(arguments.limit.unwrap_or(20), cursor.map(|cursor| cursor.position))
+        .take(
+            arguments.limit.unwrap_or(20),
+            cursor.map(|cursor| cursor.position),
+        )
         .await?;
     Ok(listing(&call, "calendar_tasks", &found, Some(range), task))
 }

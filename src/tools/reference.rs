@@ -33,7 +33,13 @@ enum Kind {
 }
 
 pub(super) fn tools() -> Vec<Tool> {
-    let list = Tool::read("list_reference_data", "List reference data", DESCRIPTION, || list_output("entries"), list);
+    let list = Tool::read(
+        "list_reference_data",
+        "List reference data",
+        DESCRIPTION,
+        || list_output("entries"),
+        list,
+    );
     vec![list.in_toolset(Toolset::Dispatch)]
 }
 
@@ -45,7 +51,9 @@ async fn list(call: Call, arguments: ListReferenceData) -> Result<Fields, ToolEr
         Kind::PaymentTypes => entries(&call, List::PaymentTypes).await?,
     };
     let total = rows.len();
-    Ok(Fields::new().with_list("entries", rows).with("total", total))
+    Ok(Fields::new()
+        .with_list("entries", rows)
+        .with("total", total))
 }
 
 fn status(status: &Status) -> Fields {
@@ -60,7 +68,10 @@ async fn entries(call: &Call, list: List) -> Result<Vec<Fields>, ToolError> {
     let entry = |record: &Record| {
         Fields::new()
             .with("id", record.id("id"))
-            .with("name", record.text("name").or_else(|| record.text("short_name")))
+            .with(
+                "name",
+                record.text("name").or_else(|| record.text("short_name")),
+            )
             .with("description", record.text("long_name"))
             .with("type", record.text("type"))
     };

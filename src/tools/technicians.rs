@@ -33,21 +33,37 @@ struct ListTechnicians {
 }
 
 pub(super) fn tools() -> Vec<Tool> {
-    let list = Tool::read("list_technicians", "List technicians", DESCRIPTION, || list_output("technicians"), list);
+    let list = Tool::read(
+        "list_technicians",
+        "List technicians",
+        DESCRIPTION,
+        || list_output("technicians"),
+        list,
+    );
     vec![list, schedule::tool()]
 }
 
 async fn list(call: Call, arguments: ListTechnicians) -> Result<Fields, ToolError> {
     let records = call.reference(List::Technicians).await?;
     let plan = appointments::read(&call, "date", DateRange::day(call.today())).await?;
-    let wanted = arguments.query.as_deref().map(|query| query.trim().to_lowercase());
+    let wanted = arguments
+        .query
+        .as_deref()
+        .map(|query| query.trim().to_lowercase());
     let rows: Vec<Fields> = records
         .iter()
         .filter(|record| arguments.include_office || record.flag("is_field_worker"))
-        .filter(|record| wanted.as_ref().is_none_or(|wanted| mentions(record, wanted)))
+        .filter(|record| {
+            wanted
+                .as_ref()
+                .is_none_or(|wanted| mentions(record, wanted))
+        })
         .map(|record| {
             let id = record.id("id").unwrap_or_default();
-            (record, plan.appointments.iter().filter(|one| one.is_on(id)).count())
+            (
+                record,
+                plan.appointments.iter().filter(|one| one.is_on(id)).count(),
+            )
         })
         .filter(|(_, jobs)| !arguments.working_today || *jobs > 0)
         .map(|(record, jobs)| row(record, jobs))
@@ -66,7 +82,10 @@ fn row(record: &Record, jobs_today: usize) -> Fields {
         .with("nickname", record.text("nickname_on_dispatch"))
         .with("department", record.text("department"))
         .with("title", record.text("title"))
-        .with("phone", record.text("phone_1").or_else(|| record.text("phone_2")))
+        .with(
+            "phone",
+            record.text("phone_1").or_else(|| record.text("phone_2")),
+        )
         .with("email", record.text("email"))
         .with("working_today", jobs_today > 0)
         .with("jobs_today", jobs_today)
@@ -76,9 +95,14 @@ fn row(record: &Record, jobs_today: usize) -> Fields {
 
 fn mentions(record: &Record, wanted: &str) -> bool {
     let name = record.name("first_name", "last_name").unwrap_or_default();
-    ["nickname_on_dispatch", "nickname_on_workorder", "title", "department"]
-        .into_iter()
-        .filter_map(|field| record.text(field))
-        .chain([name])
-        .any(|text| text.to_lowercase().contains(wanted))
+    [
+        "nickname_on_dispatch",
+        "nickname_on_workorder",
+        "title",
+        "department",
+    ]
+    .into_iter()
+    .filter_map(|field| record.text(field))
+    .chain([name])
+    .any(|text| text.to_lowercase().contains(wanted))
 }

@@ -216,9 +216,18 @@ impl Ledger {
     /// Empties the file when its newest entry is hours old.
     fn trim(&mut self) {
         const IDLE_MS: u64 = 3_600_000;
-        let newest = self.read_until(u64::MAX).iter().map(|entry| entry.at_ms).max();
-        if let Self::Shared { editor, read_to, .. } = self {
-            if newest.is_some_and(|newest| newest + IDLE_MS < super::now_ms()) && editor.set_len(0).is_ok() {
+        let newest = self
+            .read_until(u64::MAX)
+            .iter()
+            .map(|entry| entry.at_ms)
+            .max();
+        if let Self::Shared {
+            editor, read_to, ..
+        } = self
+        {
+            if newest.is_some_and(|newest| newest + IDLE_MS < super::now_ms())
+                && editor.set_len(0).is_ok()
+            {
                 *read_to = 0;
             } else {
                 *read_to = read_to.saturating_sub(TAIL);
@@ -236,7 +245,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("requests.log");
         let long = |at_ms: u64| {
-            let entry = Entry { at_ms, count: 1, kind: Kind::Permit };
+            let entry = Entry {
+                at_ms,
+                count: 1,
+                kind: Kind::Permit,
+            };
             std::fs::write(&path, entry.to_bytes().repeat(5_000)).unwrap();
             drop(Ledger::open(&path).unwrap());
             std::fs::metadata(&path).unwrap().len()

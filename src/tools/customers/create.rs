@@ -88,7 +88,13 @@ impl PhoneType {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::create("create_customer", "Create a customer", DESCRIPTION, || record_output("customer_id"), create)
+    Tool::create(
+        "create_customer",
+        "Create a customer",
+        DESCRIPTION,
+        || record_output("customer_id"),
+        create,
+    )
 }
 
 async fn create(call: Call, arguments: CreateCustomer) -> Result<Fields, ToolError> {
@@ -98,9 +104,16 @@ async fn create(call: Call, arguments: CreateCustomer) -> Result<Fields, ToolErr
     }
     let phone = arguments.phone.as_deref().map(stored_phone).transpose()?;
     let email = arguments.email.as_deref().map(checked_email).transpose()?;
-    let street = arguments.street.as_deref().map(str::trim).filter(|street| !street.is_empty());
+    let street = arguments
+        .street
+        .as_deref()
+        .map(str::trim)
+        .filter(|street| !street.is_empty());
     if street.is_none() && (arguments.city.is_some() || arguments.postal_code.is_some()) {
-        return Err(ToolError::argument("street", "a location needs a street; leave city and postal_code out if it is not known"));
+        return Err(ToolError::argument(
+            "street",
+            "a location needs a street; leave city and postal_code out if it is not known",
+        ));
     }
     let source = match &arguments.source {
         Some(said) => Some(lookup::reference_name(&call, List::Sources, "source", said).await?),
@@ -108,7 +121,11 @@ async fn create(call: Call, arguments: CreateCustomer) -> Result<Fields, ToolErr
     };
     let again = arguments.allow_duplicate.unwrap_or(false);
     let dry_run = arguments.dry_run.unwrap_or(false);
-    let similar = if again { Vec::new() } else { similar(&call, &name, phone.as_deref(), email.as_deref(), street).await? };
+    let similar = if again {
+        Vec::new()
+    } else {
+        similar(&call, &name, phone.as_deref(), email.as_deref(), street).await?
+    };
     if !similar.is_empty() && !dry_run {
         return Ok(Fields::new()
             .with("created", false)
@@ -118,11 +135,22 @@ async fn create(call: Call, arguments: CreateCustomer) -> Result<Fields, ToolErr
 
     let draft = Draft {
         resource: &CUSTOMERS,
-        body: body(&arguments, &name, phone.as_deref(), email.as_deref(), street, source),
+        body: body(
+            &arguments,
+            &name,
+            phone.as_deref(),
+            email.as_deref(),
+            street,
+            source,
+        ),
         again,
         dry_run,
     };
-    let find = async || search(&call, "name", &name).await.map(|rows| lookup::candidates(&rows));
+    let find = async || {
+        search(&call, "name", &name)
+            .await
+            .map(|rows| lookup::candidates(&rows))
+    };
     Ok(match draft.submit(&call, find).await? {
         Outcome::DryRun(shown) => shown.with("similar_customers", similar.into_iter().map(Value::from).collect::<Vec<_>>()),
         Outcome::Created(record) => created(&record, &name),
@@ -135,7 +163,12 @@ fn created(record: &Record, name: &str) -> Fields {
     Fields::new()
         .with("created", true)
         .with("customer_id", record.id("id"))
-        .with("name", record.text("customer_name").unwrap_or_else(|| name.to_owned()))
+        .with(
+            "name",
+            record
+                .text("customer_name")
+                .unwrap_or_else(|| name.to_owned()),
+        )
         .with("account_number", record.text("account_number"))
 }
 
@@ -178,7 +211,12 @@ fn body(
 
 /// The API wants both names of a contact; a company's name stands in for what is missing.
 fn contact_name(arguments: &CreateCustomer, name: &str) -> (String, String) {
-    let given = |text: &Option<String>| text.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+    let given = |text: &Option<String>| {
+        text.as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(ToOwned::to_owned)
+    };
     match (given(&arguments.first_name), given(&arguments.last_name)) {
         (Some(first), Some(last)) => (first, last),
         (Some(first), None) => (first, name.rsplit(' ').next().unwrap_or(name).to_owned()),
@@ -193,9 +231,15 @@ fn contact_name(arguments: &CreateCustomer, name: &str) -> (String, String) {
 /// `NNN-NNN-NNNN`, the only form the API takes.
 fn stored_phone(said: &str) -> Result<String, ToolError> {
     let digits: String = said.chars().filter(char::is_ascii_digit).collect();
-    let local = digits.strip_prefix('1').filter(|rest| rest.len() == 10).unwrap_or(&digits);
+    let local = digits
+        .strip_prefix('1')
+        .filter(|rest| rest.len() == 10)
+        .unwrap_or(&digits);
     if local.len() != 10 {
-        return Err(ToolError::argument("phone", "must have ten digits, such as 214-555-0142; put an extension into private_notes"));
+        return Err(ToolError::argument(
+            "phone",
+            "must have ten digits, such as 214-555-0142; put an extension into private_notes",
+        ));
     }
     Ok(format!("{}-{}-{}", &local[..3], &local[3..6], &local[6..]))
 }
@@ -203,12 +247,19 @@ fn stored_phone(said: &str) -> Result<String, ToolError> {
 fn checked_email(said: &str) -> Result<String, ToolError> {
     let plain = said.trim();
     let well_formed = plain.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.') && !host.contains('@')
+        !user.is_empty()
+            && host.contains('.')
+            && !host.starts_with('.')
+            && !host.ends_with('.')
+            && !host.contains('@')
     });
     if well_formed && !plain.contains(char::is_whitespace) {
         return Ok(plain.to_owned());
     }
-    Err(ToolError::argument("email", "must be one e-mail address, such as maria@example.com"))
+    Err(ToolError::argument(
+        "email",
+        "must be one e-mail address, such as maria@example.com",
+    ))
 }
 
 /// Customers that may be the same one, each with what they share.
@@ -233,7 +284,9 @@ async fn similar(
     for (field, rows) in [by_phone?, by_email?, by_name?, by_street?] {
         for row in rows {
             // `name` matches parts: a new "Ann" must not be held up by every "Joanna".
-            let same_name = row.text("customer_name").is_some_and(|text| text.eq_ignore_ascii_case(name));
+            let same_name = row
+                .text("customer_name")
+                .is_some_and(|text| text.eq_ignore_ascii_case(name));
             if field == "name" && !same_name {
                 continue;
             }
@@ -273,7 +326,13 @@ mod tests {
     #[test]
     fn an_email_is_one_address() {
         assert!(checked_email(" maria@example.com ").is_ok());
-        for refused in ["maria", "@example.com", "a@b", "a b@example.com", "a@b@example.com"] {
+        for refused in [
+            "maria",
+            "@example.com",
+            "a@b",
+            "a b@example.com",
+            "a@b@example.com",
+        ] {
             assert!(checked_email(refused).is_err(), "{refused}");
         }
     }

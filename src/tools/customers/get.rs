@@ -47,7 +47,13 @@ enum Part {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::read("get_customer", "Read one customer", DESCRIPTION, || record_output("customer_id"), get)
+    Tool::read(
+        "get_customer",
+        "Read one customer",
+        DESCRIPTION,
+        || record_output("customer_id"),
+        get,
+    )
 }
 
 async fn get(call: Call, arguments: GetCustomer) -> Result<Fields, ToolError> {
@@ -61,8 +67,14 @@ async fn get(call: Call, arguments: GetCustomer) -> Result<Fields, ToolError> {
     let name = record.text("customer_name");
     let balance = wanted(Part::Balance);
     let (jobs, estimates, equipment) = tokio::join!(
-        optional(wanted(Part::Jobs) || balance, jobs(&call, id, name.as_deref())),
-        optional(wanted(Part::Estimates), estimates(&call, id, name.as_deref())),
+        optional(
+            wanted(Part::Jobs) || balance,
+            jobs(&call, id, name.as_deref())
+        ),
+        optional(
+            wanted(Part::Estimates),
+            estimates(&call, id, name.as_deref())
+        ),
         optional(wanted(Part::Equipment), equipment(&call, id)),
     );
 
@@ -75,7 +87,12 @@ async fn get(call: Call, arguments: GetCustomer) -> Result<Fields, ToolError> {
                 add_balance(&mut answer, &record, &found);
             }
             if wanted(Part::Jobs) {
-                let rows = found.rows.iter().take(HISTORY).map(|(row, _)| job::row(row, &["total".to_owned()])).collect();
+                let rows = found
+                    .rows
+                    .iter()
+                    .take(HISTORY)
+                    .map(|(row, _)| job::row(row, &["total".to_owned()]))
+                    .collect();
                 answer = with_history(answer, "jobs", rows, &found);
             }
         }
@@ -85,7 +102,12 @@ async fn get(call: Call, arguments: GetCustomer) -> Result<Fields, ToolError> {
     match estimates {
         Some(Ok(found)) => {
             let today = call.today();
-            let rows = found.rows.iter().take(HISTORY).map(|(row, _)| estimate::row(row, today)).collect();
+            let rows = found
+                .rows
+                .iter()
+                .take(HISTORY)
+                .map(|(row, _)| estimate::row(row, today))
+                .collect();
             answer = with_history(answer, "estimates", rows, &found);
         }
         Some(Err(problem)) => failed.push(format!("estimates: {problem}")),
@@ -100,7 +122,10 @@ async fn get(call: Call, arguments: GetCustomer) -> Result<Fields, ToolError> {
     Ok(answer)
 }
 
-async fn optional<T>(wanted: bool, part: impl Future<Output = Result<T, ToolError>>) -> Option<Result<T, ToolError>> {
+async fn optional<T>(
+    wanted: bool,
+    part: impl Future<Output = Result<T, ToolError>>,
+) -> Option<Result<T, ToolError>> {
     if wanted { Some(part.await) } else { None }
 }
 
@@ -134,7 +159,9 @@ fn with_history(answer: Fields, name: &str, rows: Vec<Fields>, found: &Found) ->
     if total > shown {
         answer.put(
             &format!("{name}_total"),
-            format!("{total}; the newest {shown} are shown, search_{name} with customer_id has all"),
+            format!(
+                "{total}; the newest {shown} are shown, search_{name} with customer_id has all"
+            ),
         );
     }
     answer
@@ -149,7 +176,11 @@ async fn jobs(call: &Call, id: i64, name: Option<&str>) -> Result<Found, ToolErr
     if let Some(name) = name {
         query = query.filter("customer_name", name);
     }
-    let found = call.walk(query).keep(|row| row.id("customer_id") == Some(id)).all().await?;
+    let found = call
+        .walk(query)
+        .keep(|row| row.id("customer_id") == Some(id))
+        .all()
+        .await?;
     Ok(found)
 }
 
@@ -158,14 +189,22 @@ async fn estimates(call: &Call, id: i64, name: Option<&str>) -> Result<Found, To
     if let Some(name) = name {
         query = query.filter("customer_name", name);
     }
-    let found = call.walk(query).keep(|row| row.id("customer_id") == Some(id)).all().await?;
+    let found = call
+        .walk(query)
+        .keep(|row| row.id("customer_id") == Some(id))
+        .all()
+        .await?;
     Ok(found)
 }
 
 async fn equipment(call: &Call, id: i64) -> Result<Vec<Fields>, ToolError> {
     let found = call.walk(ListQuery::equipment_of(id)).all().await?;
     let today = call.today();
-    Ok(found.rows.iter().map(|(unit, _)| detail::equipment(unit, today)).collect())
+    Ok(found
+        .rows
+        .iter()
+        .map(|(unit, _)| detail::equipment(unit, today))
+        .collect())
 }
 
 /// What the account says is owed, and which jobs it stands on.
@@ -174,7 +213,10 @@ fn add_balance(answer: &mut Fields, record: &Record, jobs: &Found) {
         .rows
         .iter()
         .filter(|(row, _)| row.number("due_total").is_some_and(|due| due > 0.0))
-        .filter(|(row, _)| row.text("status").is_some_and(|status| Stage::of(&status) == Stage::Done))
+        .filter(|(row, _)| {
+            row.text("status")
+                .is_some_and(|status| Stage::of(&status) == Stage::Done)
+        })
         .map(|(row, _)| {
             Fields::new()
                 .with("job_id", row.id("id"))

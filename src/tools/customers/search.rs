@@ -57,40 +57,75 @@ impl Reading {
     fn new(field: &'static str, filters: &[(&'static str, &str)]) -> Self {
         Self {
             field,
-            filters: filters.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            filters: filters
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()))
+                .collect(),
             digits: None,
         }
     }
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::read("search_customers", "Search customers", DESCRIPTION, || list_output("customers"), search)
+    Tool::read(
+        "search_customers",
+        "Search customers",
+        DESCRIPTION,
+        || list_output("customers"),
+        search,
+    )
 }
 
 async fn search(call: Call, arguments: SearchCustomers) -> Result<Fields, ToolError> {
     let limit = arguments.limit.unwrap_or(20);
-    let cursor = arguments.cursor.as_deref().map(|text| call.binding().read(text)).transpose()?;
+    let cursor = arguments
+        .cursor
+        .as_deref()
+        .map(|text| call.binding().read(text))
+        .transpose()?;
     let readings = readings(&arguments)?;
     let resumed = cursor.as_ref().and_then(|cursor| cursor.matched_by.clone());
     let from = cursor.map(|cursor| cursor.position);
 
     let mut tried = Vec::new();
     for reading in &readings {
-        if resumed.as_deref().is_some_and(|field| field != reading.field) {
+        if resumed
+            .as_deref()
+            .is_some_and(|field| field != reading.field)
+        {
             continue;
         }
         let found = look(&call, reading, limit, from).await?;
         tried.push(reading.field);
         let empty = found.rows.is_empty() && matches!(found.total, Total::Exact(0));
         if !empty || tried.len() == readings.len() {
-            let by_query = arguments.query.is_some().then_some(reading.field).filter(|_| !empty);
+            let by_query = arguments
+                .query
+                .is_some()
+                .then_some(reading.field)
+                .filter(|_| !empty);
             return Ok(listing(&call, found, by_query, &tried));
         }
     }
-    Ok(listing(&call, Found { rows: Vec::new(), total: Total::Exact(0), next: None, looked_at: None }, None, &tried))
+    Ok(listing(
+        &call,
+        Found {
+            rows: Vec::new(),
+            total: Total::Exact(0),
+            next: None,
+            looked_at: None,
+        },
+        None,
+        &tried,
+    ))
 }
 
-async fn look(call: &Call, reading: &Reading, limit: usize, from: Option<Position>) -> Result<Found, ToolError> {
+async fn look(
+    call: &Call,
+    reading: &Reading,
+    limit: usize,
+    from: Option<Position>,
+) -> Result<Found, ToolError> {
     let mut query = ListQuery::new(&CUSTOMERS)
         .fields(customer::ROW_FIELDS)
         .expand(customer::ROW_EXPANDS);
@@ -99,7 +134,11 @@ async fn look(call: &Call, reading: &Reading, limit: usize, from: Option<Positio
     }
     let walk = call.walk(query);
     let found = match &reading.digits {
-        Some(digits) => walk.keep(|row| has_phone(row, digits)).take(limit, from).await,
+        Some(digits) => {
+            walk.keep(|row| has_phone(row, digits))
+                .take(limit, from)
+                .await
+        }
         None => walk.take(limit, from).await,
     };
     Ok(found?)
@@ -110,7 +149,12 @@ fn listing(call: &Call, found: Found, matched_by: Option<&str>, tried: &[&str]) 
     let rows: Vec<_> = found
         .rows
         .iter()
-        .map(|(row, position)| (customer::row(row), binding.cursor(*position, None, matched_by)))
+        .map(|(row, position)| {
+            (
+                customer::row(row),
+                binding.cursor(*position, None, matched_by),
+            )
+        })
         .collect();
     let mut remarks = Fields::new().with("matched_by", matched_by);
     if rows.is_empty() && tried.len() > 1 {
@@ -120,7 +164,9 @@ fn listing(call: &Call, found: Found, matched_by: Option<&str>, tried: &[&str]) 
         plural: "customers",
         rows,
         total: found.total,
-        next_cursor: found.next.map(|position| binding.cursor(position, None, matched_by)),
+        next_cursor: found
+            .next
+            .map(|position| binding.cursor(position, None, matched_by)),
         remarks,
     }
     .into_answer(call.company().max_answer)
@@ -128,7 +174,13 @@ fn listing(call: &Call, found: Found, matched_by: Option<&str>, tried: &[&str]) 
 
 /// The exact filters as one reading, or what a free text may mean, likeliest first.
 fn readings(arguments: &SearchCustomers) -> Result<Vec<Reading>, ToolError> {
-    let given = |value: &Option<String>| value.as_deref().map(str::trim).filter(|text| !text.is_empty()).map(ToOwned::to_owned);
+    let given = |value: &Option<String>| {
+        value
+            .as_deref()
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .map(ToOwned::to_owned)
+    };
     let exact: Vec<(&'static str, String)> = [
         ("name", given(&arguments.name)),
         ("email", given(&arguments.email)),
@@ -154,7 +206,11 @@ fn readings(arguments: &SearchCustomers) -> Result<Vec<Reading>, ToolError> {
                     reading
                 })
                 .collect()),
-            None => Ok(vec![Reading { field: "filters", filters: exact, digits: None }]),
+            None => Ok(vec![Reading {
+                field: "filters",
+                filters: exact,
+                digits: None,
+            }]),
         },
     }
 }
@@ -162,7 +218,10 @@ fn readings(arguments: &SearchCustomers) -> Result<Vec<Reading>, ToolError> {
 fn free_text(query: &str) -> Vec<Reading> {
     let digits = digits(query);
     if query.contains('@') {
-        return vec![Reading::new("email", &[("email", query)]), Reading::new("name", &[("name", query)])];
+        return vec![
+            Reading::new("email", &[("email", query)]),
+            Reading::new("name", &[("name", query)]),
+        ];
     }
     let letters = query.chars().filter(|c| c.is_alphabetic()).count();
     if digits.len() >= 7 && letters == 0 {
@@ -176,13 +235,28 @@ fn free_text(query: &str) -> Vec<Reading> {
     let mut readings = vec![by_name];
     match query.rsplit_once(' ') {
         Some((first, last)) => {
-            readings.push(Reading::new("contact", &[("contact_first_name", first.trim()), ("contact_last_name", last)]));
+            readings.push(Reading::new(
+                "contact",
+                &[
+                    ("contact_first_name", first.trim()),
+                    ("contact_last_name", last),
+                ],
+            ));
             // Some accounts keep names the other way round.
-            readings.push(Reading::new("name (last name first)", &[("name", &format!("{last}, {}", first.trim()))]));
+            readings.push(Reading::new(
+                "name (last name first)",
+                &[("name", &format!("{last}, {}", first.trim()))],
+            ));
         }
         None => {
-            readings.push(Reading::new("contact last name", &[("contact_last_name", query)]));
-            readings.push(Reading::new("contact first name", &[("contact_first_name", query)]));
+            readings.push(Reading::new(
+                "contact last name",
+                &[("contact_last_name", query)],
+            ));
+            readings.push(Reading::new(
+                "contact first name",
+                &[("contact_first_name", query)],
+            ));
         }
     }
     readings.push(by_address);
@@ -193,7 +267,10 @@ fn free_text(query: &str) -> Vec<Reading> {
 /// As the API stores new numbers first; then by the last four digits, because old ones have any format.
 fn phone_readings(phone: &str) -> Vec<Reading> {
     let digits = digits(phone);
-    let local = digits.strip_prefix('1').filter(|rest| rest.len() == 10).unwrap_or(&digits);
+    let local = digits
+        .strip_prefix('1')
+        .filter(|rest| rest.len() == 10)
+        .unwrap_or(&digits);
     let formatted = match local.len() {
         10 => format!("{}-{}-{}", &local[..3], &local[3..6], &local[6..]),
         7 => format!("{}-{}", &local[..3], &local[3..]),

@@ -83,7 +83,13 @@ enum LineKind {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::create("create_estimate", "Create an estimate", DESCRIPTION, || record_output("estimate_id"), create)
+    Tool::create(
+        "create_estimate",
+        "Create an estimate",
+        DESCRIPTION,
+        || record_output("estimate_id"),
+        create,
+    )
 }
 
 async fn create(call: Call, arguments: CreateEstimate) -> Result<Fields, ToolError> {
@@ -121,11 +127,16 @@ async fn create(call: Call, arguments: CreateEstimate) -> Result<Fields, ToolErr
 
 async fn body(call: &Call, arguments: &CreateEstimate) -> Result<Map<String, Value>, ToolError> {
     let category = match &arguments.category {
-        Some(said) => Some(lookup::reference_name(call, List::JobCategories, "category", said).await?),
+        Some(said) => {
+            Some(lookup::reference_name(call, List::JobCategories, "category", said).await?)
+        }
         None => None,
     };
     let status = match &arguments.status {
-        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said)).await?.into_iter().next(),
+        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said))
+            .await?
+            .into_iter()
+            .next(),
         None => None,
     };
     let mut technicians = Vec::new();
@@ -175,7 +186,12 @@ fn lines(lines: &[Line], kind: LineKind) -> Vec<Value> {
 }
 
 /// The customer's newest estimates with that description: one of them may be the one whose answer was lost.
-async fn newest(call: &Call, customer_id: i64, name: &str, description: &str) -> Result<Vec<Value>, ToolError> {
+async fn newest(
+    call: &Call,
+    customer_id: i64,
+    name: &str,
+    description: &str,
+) -> Result<Vec<Value>, ToolError> {
     let query = ListQuery::new(&ESTIMATES)
         .filter("customer_name", name)
         .fields(estimate::ROW_FIELDS);

@@ -29,12 +29,27 @@ struct GetEstimate {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::read("get_estimate", "Read one estimate", DESCRIPTION, || record_output("estimate_id"), get)
+    Tool::read(
+        "get_estimate",
+        "Read one estimate",
+        DESCRIPTION,
+        || record_output("estimate_id"),
+        get,
+    )
 }
 
 async fn get(call: Call, arguments: GetEstimate) -> Result<Fields, ToolError> {
     let id = lookup::estimate_id(&call, arguments.estimate_id, arguments.number.as_deref()).await?;
-    let expand = ["services", "products", "other_charges", "notes", "tasks", "techs_assigned", "tags", "equipment"];
+    let expand = [
+        "services",
+        "products",
+        "other_charges",
+        "notes",
+        "tasks",
+        "techs_assigned",
+        "tags",
+        "equipment",
+    ];
     let record = call.one(&ESTIMATES, id, &expand).await.map_err(|problem| match problem {
         Error::NotFound { .. } => ToolError::not_found(format!(
             "there is no estimate with id {id}; if {id} is the display number, pass it as `number`"
@@ -42,14 +57,29 @@ async fn get(call: Call, arguments: GetEstimate) -> Result<Fields, ToolError> {
         other => other.into(),
     })?;
     let today = call.today();
-    let tags: Vec<String> = record.list("tags").iter().filter_map(|tag| tag.text("tag")).collect();
-    let units = record.list("equipment").iter().map(|unit| detail::equipment(unit, today)).collect();
+    let tags: Vec<String> = record
+        .list("tags")
+        .iter()
+        .filter_map(|tag| tag.text("tag"))
+        .collect();
+    let units = record
+        .list("equipment")
+        .iter()
+        .map(|unit| detail::equipment(unit, today))
+        .collect();
     let mut answer = head(&record)
-        .with("age_days", estimate::written(&record).map(|day| Clock::days_between(day, today)))
+        .with(
+            "age_days",
+            estimate::written(&record).map(|day| Clock::days_between(day, today)),
+        )
         .with("technicians", job::technicians(&record))
         .with("tags", tags)
         .with_list("lines", detail::lines(&record));
-    for (name, rows) in [("notes", detail::notes(&record)), ("tasks", detail::tasks(&record)), ("equipment", units)] {
+    for (name, rows) in [
+        ("notes", detail::notes(&record)),
+        ("tasks", detail::tasks(&record)),
+        ("equipment", units),
+    ] {
         if !rows.is_empty() {
             answer = answer.with_list(name, rows);
         }
@@ -64,9 +94,15 @@ fn head(record: &Record) -> Fields {
         .with("status", record.text("status"))
         .with("customer", record.text("customer_name"))
         .with("customer_id", record.id("customer_id"))
-        .with("contact", record.name("contact_first_name", "contact_last_name"))
+        .with(
+            "contact",
+            record.name("contact_first_name", "contact_last_name"),
+        )
         .with("address", record.address())
-        .with("written", estimate::written(record).map(|date| date.to_string()))
+        .with(
+            "written",
+            estimate::written(record).map(|date| date.to_string()),
+        )
         .with("date", job::day(record, "start_date"))
         .with("total", record.amount("total"))
         .with("due", record.amount("due_total"))

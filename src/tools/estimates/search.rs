@@ -55,7 +55,13 @@ struct SearchEstimates {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::read("search_estimates", "Search estimates", DESCRIPTION, || list_output("estimates"), search)
+    Tool::read(
+        "search_estimates",
+        "Search estimates",
+        DESCRIPTION,
+        || list_output("estimates"),
+        search,
+    )
 }
 
 struct Plan {
@@ -71,7 +77,8 @@ impl Plan {
     }
 
     fn keeps(&self, row: &Record) -> bool {
-        self.customer_id.is_none_or(|id| row.id("customer_id") == Some(id))
+        self.customer_id
+            .is_none_or(|id| row.id("customer_id") == Some(id))
             && self
                 .range
                 .is_none_or(|range| estimate::written(row).is_some_and(|day| range.contains(day)))
@@ -82,8 +89,15 @@ impl Plan {
 }
 
 async fn search(call: Call, arguments: SearchEstimates) -> Result<Fields, ToolError> {
-    let cursor = arguments.cursor.as_deref().map(|text| call.binding().read(text)).transpose()?;
-    let range = match cursor.as_ref().and_then(crate::answer::cursor::Cursor::range) {
+    let cursor = arguments
+        .cursor
+        .as_deref()
+        .map(|text| call.binding().read(text))
+        .transpose()?;
+    let range = match cursor
+        .as_ref()
+        .and_then(crate::answer::cursor::Cursor::range)
+    {
         Some(range) => Some(range),
         None => written(&call, &arguments)?,
     };
@@ -92,7 +106,11 @@ async fn search(call: Call, arguments: SearchEstimates) -> Result<Fields, ToolEr
     let limit = arguments.limit.unwrap_or(20);
     let plan = plan(&call, &arguments, range).await?;
 
-    let readings = arguments.query.as_deref().map(free_text).unwrap_or_default();
+    let readings = arguments
+        .query
+        .as_deref()
+        .map(free_text)
+        .unwrap_or_default();
     if readings.is_empty() {
         let found = look(&call, &plan, plan.query.clone(), limit, from).await?;
         return Ok(listing(&call, &found, range, None));
@@ -102,7 +120,14 @@ async fn search(call: Call, arguments: SearchEstimates) -> Result<Fields, ToolEr
         if resumed.as_deref().is_some_and(|resumed| resumed != field) {
             continue;
         }
-        let found = look(&call, &plan, plan.query.clone().filter(filter, value), limit, from).await?;
+        let found = look(
+            &call,
+            &plan,
+            plan.query.clone().filter(filter, value),
+            limit,
+            from,
+        )
+        .await?;
         if found.total != Total::Exact(0) {
             return Ok(listing(&call, &found, range, Some(field)));
         }
@@ -123,7 +148,10 @@ fn written(call: &Call, arguments: &SearchEstimates) -> Result<Option<DateRange>
     let Some(days) = arguments.older_than_days else {
         return Ok(given);
     };
-    let latest = call.today().checked_sub(days.days()).unwrap_or(call.today());
+    let latest = call
+        .today()
+        .checked_sub(days.days())
+        .unwrap_or(call.today());
     let from = given.map_or(jiff::civil::date(1971, 1, 1), |range| range.from);
     let to = given.map_or(latest, |range| range.to.min(latest));
     if to < from {
@@ -135,16 +163,28 @@ fn written(call: &Call, arguments: &SearchEstimates) -> Result<Option<DateRange>
     Ok(Some(DateRange { from, to }))
 }
 
-async fn plan(call: &Call, arguments: &SearchEstimates, range: Option<DateRange>) -> Result<Plan, ToolError> {
+async fn plan(
+    call: &Call,
+    arguments: &SearchEstimates,
+    range: Option<DateRange>,
+) -> Result<Plan, ToolError> {
     let mut query = match (arguments.customer_id, &arguments.customer) {
-        (Some(_), Some(_)) => return Err(ToolError::argument("customer", "give customer_id or customer, not both")),
+        (Some(_), Some(_)) => {
+            return Err(ToolError::argument(
+                "customer",
+                "give customer_id or customer, not both",
+            ));
+        }
         (Some(id), None) => lookup::of_customer(call, &ESTIMATES, id).await?,
         (None, Some(name)) => ListQuery::new(&ESTIMATES).filter("customer_name", name.trim()),
         (None, None) => ListQuery::new(&ESTIMATES),
     };
     query = query.fields(estimate::ROW_FIELDS);
     if arguments.open && !arguments.status.is_empty() {
-        return Err(ToolError::argument("open", "give `open` or `status`, not both"));
+        return Err(ToolError::argument(
+            "open",
+            "give `open` or `status`, not both",
+        ));
     }
     let statuses = if arguments.open {
         lookup::statuses(call, "open", &["open".to_owned()]).await?
@@ -162,7 +202,13 @@ async fn plan(call: &Call, arguments: &SearchEstimates, range: Option<DateRange>
     })
 }
 
-async fn look(call: &Call, plan: &Plan, query: ListQuery, limit: usize, from: Option<Position>) -> Result<Found, ToolError> {
+async fn look(
+    call: &Call,
+    plan: &Plan,
+    query: ListQuery,
+    limit: usize,
+    from: Option<Position>,
+) -> Result<Found, ToolError> {
     let report = |done, of| call.report(done, of);
     let walk = call.walk(query).progress(&report);
     let found = if plan.looks_at_rows() {
@@ -173,13 +219,23 @@ async fn look(call: &Call, plan: &Plan, query: ListQuery, limit: usize, from: Op
     Ok(found?)
 }
 
-fn listing(call: &Call, found: &Found, range: Option<DateRange>, matched_by: Option<&'static str>) -> Fields {
+fn listing(
+    call: &Call,
+    found: &Found,
+    range: Option<DateRange>,
+    matched_by: Option<&'static str>,
+) -> Fields {
     let binding = call.binding();
     let today = call.today();
     let rows = found
         .rows
         .iter()
-        .map(|(row, position)| (estimate::row(row, today), binding.cursor(*position, range, matched_by)))
+        .map(|(row, position)| {
+            (
+                estimate::row(row, today),
+                binding.cursor(*position, range, matched_by),
+            )
+        })
         .collect();
     let mut remarks = Fields::new().with("matched_by", matched_by);
     if let (Total::AtLeast(_), Some((looked_at, length))) = (found.total, found.looked_at) {
@@ -192,7 +248,9 @@ fn listing(call: &Call, found: &Found, range: Option<DateRange>, matched_by: Opt
         plural: "estimates",
         rows,
         total: found.total,
-        next_cursor: found.next.map(|position| binding.cursor(position, range, matched_by)),
+        next_cursor: found
+            .next
+            .map(|position| binding.cursor(position, range, matched_by)),
         remarks,
     }
     .into_answer(call.company().max_answer)

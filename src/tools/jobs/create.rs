@@ -93,7 +93,13 @@ impl Priority {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::create("create_job", "Create a job", DESCRIPTION, || record_output("job_id"), create)
+    Tool::create(
+        "create_job",
+        "Create a job",
+        DESCRIPTION,
+        || record_output("job_id"),
+        create,
+    )
 }
 
 async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
@@ -128,11 +134,16 @@ async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
 
 async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, ToolError> {
     let category = match &arguments.category {
-        Some(said) => Some(lookup::reference_name(call, List::JobCategories, "category", said).await?),
+        Some(said) => {
+            Some(lookup::reference_name(call, List::JobCategories, "category", said).await?)
+        }
         None => None,
     };
     let status = match &arguments.status {
-        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said)).await?.into_iter().next(),
+        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said))
+            .await?
+            .into_iter()
+            .next(),
         None => None,
     };
     let mut technicians = Vec::new();
@@ -147,17 +158,29 @@ async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, 
         .transpose()
         .map_err(date_argument("date"))?;
     let time = |name: &'static str, text: &Option<String>| {
-        text.as_deref().map(parse_time).transpose().map_err(date_argument(name))
+        text.as_deref()
+            .map(parse_time)
+            .transpose()
+            .map_err(date_argument(name))
     };
-    let (start, end) = (time("start_time", &arguments.start_time)?, time("end_time", &arguments.end_time)?);
+    let (start, end) = (
+        time("start_time", &arguments.start_time)?,
+        time("end_time", &arguments.end_time)?,
+    );
     if start.is_some() && end.is_some() && end <= start {
-        return Err(ToolError::argument("end_time", "must be later than start_time"));
+        return Err(ToolError::argument(
+            "end_time",
+            "must be later than start_time",
+        ));
     }
     if date.is_none() && start.is_some() {
         return Err(ToolError::argument("date", "a time of day needs a date"));
     }
     if arguments.street.is_none() && arguments.city.is_some() {
-        return Err(ToolError::argument("street", "a city needs a street; leave both out for the customer's primary location"));
+        return Err(ToolError::argument(
+            "street",
+            "a city needs a street; leave both out for the customer's primary location",
+        ));
     }
     // The id, as the contract allows: a name may belong to two customers, or be a number.
     Ok(Fields::new()
@@ -169,7 +192,10 @@ async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, 
         .with("start_date", date.map(|date| date.to_string()))
         .with("time_frame_promised_start", start.map(job::clock))
         .with("time_frame_promised_end", end.map(job::clock))
-        .with("duration", arguments.duration_minutes.map(|minutes| minutes * 60))
+        .with(
+            "duration",
+            arguments.duration_minutes.map(|minutes| minutes * 60),
+        )
         .with("techs_assigned", technicians)
         .with("street_1", arguments.street.clone())
         .with("city", arguments.city.clone())
@@ -181,7 +207,12 @@ async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, 
 }
 
 /// The customer's newest jobs with that description: one of them may be the job whose answer was lost.
-async fn newest(call: &Call, customer_id: i64, name: &str, description: &str) -> Result<Vec<Value>, ToolError> {
+async fn newest(
+    call: &Call,
+    customer_id: i64,
+    name: &str,
+    description: &str,
+) -> Result<Vec<Value>, ToolError> {
     let query = ListQuery::new(&JOBS)
         .filter("customer_name", name)
         .fields(job::ROW_FIELDS)

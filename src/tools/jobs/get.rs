@@ -50,7 +50,14 @@ impl Part {
             Self::Visits => &["visits", "visits.techs_assigned"],
             Self::Tasks => &["tasks"],
             Self::Notes => &["notes"],
-            Self::Charges => &["services", "products", "other_charges", "labor_charges", "expenses", "payments"],
+            Self::Charges => &[
+                "services",
+                "products",
+                "other_charges",
+                "labor_charges",
+                "expenses",
+                "payments",
+            ],
             Self::Equipment => &["equipment"],
             Self::Invoices => &["invoices"],
             Self::CustomFields => &["custom_fields"],
@@ -60,7 +67,13 @@ impl Part {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::read("get_job", "Read one job", DESCRIPTION, || record_output("job_id"), get)
+    Tool::read(
+        "get_job",
+        "Read one job",
+        DESCRIPTION,
+        || record_output("job_id"),
+        get,
+    )
 }
 
 async fn get(call: Call, arguments: GetJob) -> Result<Fields, ToolError> {
@@ -72,12 +85,15 @@ async fn get(call: Call, arguments: GetJob) -> Result<Fields, ToolError> {
             expand.push(name);
         }
     }
-    let record = call.one(&JOBS, id, &expand).await.map_err(|problem| match problem {
-        crate::service_fusion::error::Error::NotFound { .. } => {
-            ToolError::not_found(format!("there is no job with id {id}; if {id} is the display number, pass it as `number`"))
-        }
-        other => other.into(),
-    })?;
+    let record = call
+        .one(&JOBS, id, &expand)
+        .await
+        .map_err(|problem| match problem {
+            crate::service_fusion::error::Error::NotFound { .. } => ToolError::not_found(format!(
+                "there is no job with id {id}; if {id} is the display number, pass it as `number`"
+            )),
+            other => other.into(),
+        })?;
     let today = call.today();
     let mut answer = head(&record);
     for part in parts {
@@ -89,11 +105,19 @@ async fn get(call: Call, arguments: GetJob) -> Result<Fields, ToolError> {
             Part::Charges => with_charges(answer, &record),
             Part::Equipment => answer.with_list(
                 "equipment",
-                record.list("equipment").iter().map(|unit| detail::equipment(unit, today)).collect(),
+                record
+                    .list("equipment")
+                    .iter()
+                    .map(|unit| detail::equipment(unit, today))
+                    .collect(),
             ),
             Part::Invoices => answer.with_list(
                 "invoices",
-                record.list("invoices").iter().map(|invoice| detail::invoice(invoice, today)).collect(),
+                record
+                    .list("invoices")
+                    .iter()
+                    .map(|invoice| detail::invoice(invoice, today))
+                    .collect(),
             ),
             Part::CustomFields => answer.with("custom_fields", detail::custom_fields(&record)),
             Part::Documents => answer.with_list("documents", documents(&record)),
@@ -119,11 +143,17 @@ fn head(job: &Record) -> Fields {
         .with("priority", job.text("priority"))
         .with("customer", job.text("customer_name"))
         .with("customer_id", job.id("customer_id"))
-        .with("contact", job.name("contact_first_name", "contact_last_name"))
+        .with(
+            "contact",
+            job.name("contact_first_name", "contact_last_name"),
+        )
         .with("date", job::day(job, "start_date"))
         .with("end_date", job::day(job, "end_date"))
         .with("time", job::time_window(job))
-        .with("planned_minutes", job.number("duration").map(|seconds| seconds / 60.0))
+        .with(
+            "planned_minutes",
+            job.number("duration").map(|seconds| seconds / 60.0),
+        )
         .with("address", job.address())
         .with("location_name", job.text("location_name"))
         .with("gate_instructions", job.text("gate_instructions"))

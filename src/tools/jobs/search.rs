@@ -69,7 +69,13 @@ struct SearchJobs {
 }
 
 pub(super) fn tool() -> Tool {
-    Tool::read("search_jobs", "Search jobs", DESCRIPTION, || list_output("jobs"), search)
+    Tool::read(
+        "search_jobs",
+        "Search jobs",
+        DESCRIPTION,
+        || list_output("jobs"),
+        search,
+    )
 }
 
 /// What the API filters, and what has to be looked at row by row.
@@ -83,11 +89,15 @@ struct Plan {
 
 impl Plan {
     fn looks_at_rows(&self) -> bool {
-        self.customer_id.is_some() || self.technician.is_some() || self.unassigned || self.unscheduled
+        self.customer_id.is_some()
+            || self.technician.is_some()
+            || self.unassigned
+            || self.unscheduled
     }
 
     fn keeps(&self, row: &Record) -> bool {
-        self.customer_id.is_none_or(|id| row.id("customer_id") == Some(id))
+        self.customer_id
+            .is_none_or(|id| row.id("customer_id") == Some(id))
             && self
                 .technician
                 .as_ref()
@@ -99,10 +109,16 @@ impl Plan {
 
 async fn search(call: Call, arguments: SearchJobs) -> Result<Fields, ToolError> {
     check_more_fields(&arguments.fields)?;
-    let cursor = arguments.cursor.as_deref().map(|text| call.binding().read(text)).transpose()?;
+    let cursor = arguments
+        .cursor
+        .as_deref()
+        .map(|text| call.binding().read(text))
+        .transpose()?;
     let range = match (&cursor, &arguments.date) {
         (Some(cursor), Some(_)) if cursor.range().is_some() => cursor.range(),
-        (_, Some(text)) => Some(DateRange::parse(text, call.today()).map_err(date_argument("date"))?),
+        (_, Some(text)) => {
+            Some(DateRange::parse(text, call.today()).map_err(date_argument("date"))?)
+        }
         _ => None,
     };
     let resumed = cursor.as_ref().and_then(|cursor| cursor.matched_by.clone());
@@ -110,7 +126,11 @@ async fn search(call: Call, arguments: SearchJobs) -> Result<Fields, ToolError> 
     let limit = arguments.limit.unwrap_or(20);
     let plan = plan(&call, &arguments, range).await?;
 
-    let readings = arguments.query.as_deref().map(free_text).unwrap_or_default();
+    let readings = arguments
+        .query
+        .as_deref()
+        .map(free_text)
+        .unwrap_or_default();
     if readings.is_empty() {
         let found = look(&call, &plan, plan.query.clone(), limit, from).await?;
         return Ok(listing(&call, &found, &arguments, range, None));
@@ -131,15 +151,30 @@ async fn search(call: Call, arguments: SearchJobs) -> Result<Fields, ToolError> 
     Ok(listing(&call, &found, &arguments, range, None))
 }
 
-async fn plan(call: &Call, arguments: &SearchJobs, range: Option<DateRange>) -> Result<Plan, ToolError> {
+async fn plan(
+    call: &Call,
+    arguments: &SearchJobs,
+    range: Option<DateRange>,
+) -> Result<Plan, ToolError> {
     if arguments.unscheduled && range.is_some() {
-        return Err(ToolError::argument("unscheduled", "jobs without a date cannot be limited to one; leave out `date` or `unscheduled`"));
+        return Err(ToolError::argument(
+            "unscheduled",
+            "jobs without a date cannot be limited to one; leave out `date` or `unscheduled`",
+        ));
     }
     if arguments.unassigned && arguments.technician.is_some() {
-        return Err(ToolError::argument("unassigned", "jobs without a technician have no technician; leave one of the two out"));
+        return Err(ToolError::argument(
+            "unassigned",
+            "jobs without a technician have no technician; leave one of the two out",
+        ));
     }
     let mut query = match (arguments.customer_id, &arguments.customer) {
-        (Some(_), Some(_)) => return Err(ToolError::argument("customer", "give customer_id or customer, not both")),
+        (Some(_), Some(_)) => {
+            return Err(ToolError::argument(
+                "customer",
+                "give customer_id or customer, not both",
+            ));
+        }
         (Some(id), None) => lookup::of_customer(call, &JOBS, id).await?,
         (None, Some(name)) => ListQuery::new(&JOBS).filter("customer_name", name.trim()),
         (None, None) => ListQuery::new(&JOBS),
@@ -155,7 +190,12 @@ async fn plan(call: &Call, arguments: &SearchJobs, range: Option<DateRange>) -> 
         query = query.expand(&["visits.techs_assigned"]);
     }
     if !arguments.status.is_empty() {
-        query = query.filter("status", lookup::statuses(call, "status", &arguments.status).await?.join(","));
+        query = query.filter(
+            "status",
+            lookup::statuses(call, "status", &arguments.status)
+                .await?
+                .join(","),
+        );
     }
     let mut categories = Vec::new();
     for said in &arguments.category {
@@ -164,7 +204,11 @@ async fn plan(call: &Call, arguments: &SearchJobs, range: Option<DateRange>) -> 
     if !categories.is_empty() {
         query = query.filter("category", categories.join(","));
     }
-    for (filter, value) in [("po_number", &arguments.po_number), ("address", &arguments.address), ("city", &arguments.city)] {
+    for (filter, value) in [
+        ("po_number", &arguments.po_number),
+        ("address", &arguments.address),
+        ("city", &arguments.city),
+    ] {
         if let Some(value) = value {
             query = query.filter(filter, value.trim());
         }
@@ -177,7 +221,9 @@ async fn plan(call: &Call, arguments: &SearchJobs, range: Option<DateRange>) -> 
     }
     if let Some(since) = &arguments.changed_since {
         let moment = parse_moment(since, call.clock()).map_err(date_argument("changed_since"))?;
-        query = query.filter("updated_date][gte", filter_moment(moment)).sort("-updated_at,-id");
+        query = query
+            .filter("updated_date][gte", filter_moment(moment))
+            .sort("-updated_at,-id");
     }
     let technician = match &arguments.technician {
         Some(said) => Some(lookup::technician(call, "technician", said).await?),
@@ -209,12 +255,23 @@ async fn look(
     Ok(found?)
 }
 
-fn listing(call: &Call, found: &Found, arguments: &SearchJobs, range: Option<DateRange>, matched_by: Option<&'static str>) -> Fields {
+fn listing(
+    call: &Call,
+    found: &Found,
+    arguments: &SearchJobs,
+    range: Option<DateRange>,
+    matched_by: Option<&'static str>,
+) -> Fields {
     let binding = call.binding();
     let rows = found
         .rows
         .iter()
-        .map(|(row, position)| (job::row(row, &arguments.fields), binding.cursor(*position, range, matched_by)))
+        .map(|(row, position)| {
+            (
+                job::row(row, &arguments.fields),
+                binding.cursor(*position, range, matched_by),
+            )
+        })
         .collect();
     let mut remarks = Fields::new().with("matched_by", matched_by);
     if let Some(range) = range {
@@ -230,7 +287,9 @@ fn listing(call: &Call, found: &Found, arguments: &SearchJobs, range: Option<Dat
         plural: "jobs",
         rows,
         total: found.total,
-        next_cursor: found.next.map(|position| binding.cursor(position, range, matched_by)),
+        next_cursor: found
+            .next
+            .map(|position| binding.cursor(position, range, matched_by)),
         remarks,
     }
     .into_answer(call.company().max_answer)
@@ -266,13 +325,20 @@ fn free_text(query: &str) -> Vec<(&'static str, &'static str, String)> {
 
 fn check_more_fields(fields: &[String]) -> Result<(), ToolError> {
     let known = || job::MORE_FIELDS.iter().copied();
-    match fields.iter().find(|field| !known().any(|name| name == field.as_str())) {
+    match fields
+        .iter()
+        .find(|field| !known().any(|name| name == field.as_str()))
+    {
         None => Ok(()),
         Some(unknown) => {
             let shown: String = unknown.chars().take(60).collect();
-            let meant = closest(unknown, known()).map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
+            let meant = closest(unknown, known())
+                .map_or(String::new(), |name| format!(" Did you mean `{name}`?"));
             let all = known().collect::<Vec<_>>().join(", ");
-            Err(ToolError::argument("fields", format!("jobs have no further field `{shown}`.{meant} There are {all}")))
+            Err(ToolError::argument(
+                "fields",
+                format!("jobs have no further field `{shown}`.{meant} There are {all}"),
+            ))
         }
     }
 }

@@ -63,7 +63,11 @@ async fn schedule(call: Call, arguments: GetTechnicianSchedule) -> Result<Fields
     let mut rows: Vec<(Rank, Fields)> = who
         .iter()
         .map(|technician| {
-            let own: Vec<&Appointment> = plan.appointments.iter().filter(|one| one.is_on(technician.id)).collect();
+            let own: Vec<&Appointment> = plan
+                .appointments
+                .iter()
+                .filter(|one| one.is_on(technician.id))
+                .collect();
             person(technician, &own, range, window, near)
         })
         .collect();
@@ -72,10 +76,19 @@ async fn schedule(call: Call, arguments: GetTechnicianSchedule) -> Result<Fields
     let answer = Fields::new()
         .with("dates", format!("{} to {}", range.from, range.to))
         .with("time_zone", call.clock().zone_name())
-        .with("window", window.map(|(from, to)| format!("{}-{}", job::clock(from), job::clock(to))))
-        .with_list("technicians", rows.into_iter().map(|(_, row)| row).collect())
+        .with(
+            "window",
+            window.map(|(from, to)| format!("{}-{}", job::clock(from), job::clock(to))),
+        )
+        .with_list(
+            "technicians",
+            rows.into_iter().map(|(_, row)| row).collect(),
+        )
         .with("total", total)
-        .with("gaps_are_within", format!("{}-{}", job::clock(WORKDAY.0), job::clock(WORKDAY.1)))
+        .with(
+            "gaps_are_within",
+            format!("{}-{}", job::clock(WORKDAY.0), job::clock(WORKDAY.1)),
+        )
         .with("incomplete", plan.note);
     Ok(answer)
 }
@@ -84,13 +97,20 @@ fn window(arguments: &GetTechnicianSchedule) -> Result<Option<(Time, Time)>, Too
     let Some(text) = &arguments.free_from else {
         return match arguments.free_minutes {
             None => Ok(None),
-            Some(_) => Err(ToolError::argument("free_minutes", "needs free_from, the time at which the window starts")),
+            Some(_) => Err(ToolError::argument(
+                "free_minutes",
+                "needs free_from, the time at which the window starts",
+            )),
         };
     };
     let from = parse_time(text).map_err(date_argument("free_from"))?;
     let minutes = arguments.free_minutes.unwrap_or(60);
-    let to = from.checked_add(minutes.minutes()).ok().filter(|to| *to > from);
-    let to = to.ok_or_else(|| ToolError::argument("free_minutes", "the window reaches past midnight"))?;
+    let to = from
+        .checked_add(minutes.minutes())
+        .ok()
+        .filter(|to| *to > from);
+    let to =
+        to.ok_or_else(|| ToolError::argument("free_minutes", "the window reaches past midnight"))?;
     Ok(Some((from, to)))
 }
 
@@ -102,12 +122,23 @@ async fn who(call: &Call, arguments: &GetTechnicianSchedule) -> Result<Vec<Techn
     all.retain(|technician| technician.is_field_worker);
     if let Some(department) = arguments.department.as_deref().map(str::trim) {
         let of = |technician: &Technician| technician.department.clone().unwrap_or_default();
-        let chosen: Vec<Technician> = all.iter().filter(|one| of(one).eq_ignore_ascii_case(department)).cloned().collect();
+        let chosen: Vec<Technician> = all
+            .iter()
+            .filter(|one| of(one).eq_ignore_ascii_case(department))
+            .cloned()
+            .collect();
         if chosen.is_empty() {
-            let mut known: Vec<String> = all.iter().map(of).filter(|name| !name.is_empty()).collect();
+            let mut known: Vec<String> =
+                all.iter().map(of).filter(|name| !name.is_empty()).collect();
             known.sort();
             known.dedup();
-            return Err(ToolError::argument("department", format!("there is no such department; there are {}", known.join(", "))));
+            return Err(ToolError::argument(
+                "department",
+                format!(
+                    "there is no such department; there are {}",
+                    known.join(", ")
+                ),
+            ));
         }
         return Ok(chosen);
     }
@@ -124,10 +155,22 @@ fn person(
     window: Option<(Time, Time)>,
     near: Option<&str>,
 ) -> (Rank, Fields) {
-    let days: Vec<Date> = range.from.series(1.day()).take_while(|day| *day <= range.to).collect();
-    let on = |day: Date| own.iter().copied().filter(|one| one.date == day).collect::<Vec<_>>();
+    let days: Vec<Date> = range
+        .from
+        .series(1.day())
+        .take_while(|day| *day <= range.to)
+        .collect();
+    let on = |day: Date| {
+        own.iter()
+            .copied()
+            .filter(|one| one.date == day)
+            .collect::<Vec<_>>()
+    };
     let free_days: Vec<Date> = window.map_or_else(Vec::new, |(from, to)| {
-        days.iter().copied().filter(|day| schedule::is_free(&on(*day), from, to)).collect()
+        days.iter()
+            .copied()
+            .filter(|day| schedule::is_free(&on(*day), from, to))
+            .collect()
     });
     let nearby = near.and_then(|place| own.iter().find(|one| lookup::is_at(&one.job, place)));
     let hours: f64 = own.iter().map(|one| one.hours()).sum();
@@ -139,18 +182,47 @@ fn person(
     if window.is_some() {
         row.put("is_free", free_days.len() == days.len());
         if days.len() > 1 {
-            row.put("free_on", free_days.iter().map(ToString::to_string).collect::<Vec<_>>());
+            row.put(
+                "free_on",
+                free_days
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>(),
+            );
         }
     }
-    row.put("near", nearby.map(|one| format!("job {} in {}", one.number(), one.job.text("city").unwrap_or_default())));
-    let rows: Vec<Fields> = days.iter().map(|day| one_day(*day, &on(*day), days.len() > 1)).collect();
+    row.put(
+        "near",
+        nearby.map(|one| {
+            format!(
+                "job {} in {}",
+                one.number(),
+                one.job.text("city").unwrap_or_default()
+            )
+        }),
+    );
+    let rows: Vec<Fields> = days
+        .iter()
+        .map(|day| one_day(*day, &on(*day), days.len() > 1))
+        .collect();
     let row = match <[Fields; 1]>::try_from(rows) {
         Ok([only]) => Fields(row.0.into_iter().chain(only.0).collect()),
         Err(several) => row.with_list("days", several),
     };
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "booked hours are small and positive")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "booked hours are small and positive"
+    )]
     let booked = (hours * 60.0) as u32;
-    ((window.is_some() && free_days.is_empty(), near.is_some() && nearby.is_none(), booked), row)
+    (
+        (
+            window.is_some() && free_days.is_empty(),
+            near.is_some() && nearby.is_none(),
+            booked,
+        ),
+        row,
+    )
 }
 
 fn one_day(day: Date, own: &[&Appointment], with_date: bool) -> Fields {
@@ -162,10 +234,13 @@ fn one_day(day: Date, own: &[&Appointment], with_date: bool) -> Fields {
         .iter()
         .map(|one| {
             Fields::new()
-                .with("time", one.start.map(|start| match one.end {
-                    Some(end) => format!("{}-{}", job::clock(start), job::clock(end)),
-                    None => job::clock(start),
-                }))
+                .with(
+                    "time",
+                    one.start.map(|start| match one.end {
+                        Some(end) => format!("{}-{}", job::clock(start), job::clock(end)),
+                        None => job::clock(start),
+                    }),
+                )
                 .with("job_id", one.job.id("id"))
                 .with("number", one.job.text("number"))
                 .with("customer", one.job.text("customer_name"))
