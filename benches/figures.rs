@@ -73,7 +73,7 @@ fn start_up() {
 
         let started = Instant::now();
         let mut server = Server::start(&[]);
-        server.request("tools/list", json!({}));
+        server.request("tools/list", &json!({}));
         ours.push(started.elapsed());
         memory.push(server.resident_mb());
     }
@@ -93,7 +93,7 @@ fn start_up() {
 }
 
 fn sizes(server: &mut Server) {
-    let (_, catalogue) = server.request("tools/list", json!({}));
+    let (_, catalogue) = server.request("tools/list", &json!({}));
     let tools = serde_json::from_str::<Value>(&catalogue).unwrap()["result"]["tools"]
         .as_array()
         .unwrap()
@@ -261,12 +261,12 @@ impl Server {
     }
 
     fn call(&mut self, tool: &str, arguments: &Value) -> (Duration, String) {
-        self.request("tools/call", json!({"name": tool, "arguments": arguments}))
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
-    fn request(&mut self, method: &str, params: Value) -> (Duration, String) {
+    fn request(&mut self, method: &str, params: &Value) -> (Duration, String) {
         let started = Instant::now();
-        self.send(method, &params);
+        self.send(method, params);
         let line = self.read_line();
         let took = started.elapsed();
         assert!(
