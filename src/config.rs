@@ -21,7 +21,7 @@ pub struct Settings {
     pub demo: bool,
 
     /// Leave out every tool that creates something.
-    #[arg(long, env = "SF_MCP_READ_ONLY", global = true, num_args = 0..=1,
+    #[arg(long, env = "SF_MCP_READ_ONLY", global = true, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub read_only: Option<bool>,
 
