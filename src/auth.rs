@@ -1,4 +1,7 @@
 //! What "signed in" means: an access token that is valid now, and where the next one comes from.
 
+pub mod lock;
+pub mod master_key;
 pub mod oauth;
 pub mod session;
+pub mod vault;

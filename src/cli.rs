@@ -9,8 +9,12 @@ use crate::config::{Config, Settings};
 mod call;
 mod company;
 mod demo;
+mod doctor;
+mod login;
+mod logout;
 mod sandbox;
 mod serve;
+mod status;
 mod table;
 mod tools;
 
@@ -33,6 +37,22 @@ enum Command {
     Serve,
     /// Guided tour on the built-in sandbox company: no account, no network.
     Demo,
+    /// Sign in to Service Fusion; AI clients on this machine use it from then on.
+    Login(login::Login),
+    /// Forget the sign-in.
+    Logout,
+    /// Show who is signed in, until when, and where the key is.
+    Status {
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Check everything that can go wrong and say how to mend it.
+    Doctor {
+        /// Print the findings as JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List the tools an AI client sees.
     Tools {
         /// Print the definitions as JSON, as clients get them.
@@ -115,6 +135,10 @@ fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
     match command {
         Command::Serve => serve::run(config),
         Command::Demo => demo::run(&config),
+        Command::Login(login) => login.run(&config),
+        Command::Logout => logout::run(&config),
+        Command::Status { json } => status::run(&config, json),
+        Command::Doctor { json } => doctor::run(&config, json),
         Command::Tools { json } => tools::run(&config, json),
         Command::Call {
             tool,

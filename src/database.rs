@@ -7,11 +7,23 @@ use rusqlite::Connection;
 use crate::paths;
 
 /// One step a version; a step is never changed once released.
-const STEPS: &[&str] = &["CREATE TABLE creates (
+const STEPS: &[&str] = &[
+    "CREATE TABLE creates (
         digest TEXT PRIMARY KEY,
         started_at INTEGER NOT NULL,
         record_id INTEGER
-     ) STRICT"];
+     ) STRICT",
+    "CREATE TABLE login (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        kind TEXT NOT NULL,
+        key_place TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        intent_at INTEGER,
+        ended TEXT
+     ) STRICT;
+     CREATE TABLE sealed (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
+];
 
 /// Why the file cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -14,6 +14,7 @@ pub mod logging;
 pub mod paths;
 pub mod sandbox;
 pub mod schedule;
+pub mod seal;
 pub mod server;
 pub mod service_fusion;
 pub mod tools;

@@ -41,6 +41,21 @@ impl Paths {
         self.profile_folder().join("requests.log")
     }
 
+    /// The sealing key, where no keychain holds it: beside the settings, not beside what it seals.
+    pub fn key_file(&self) -> PathBuf {
+        self.config.join(format!("{}.key", self.profile))
+    }
+
+    /// Locked by the process that renews the sign-in.
+    pub fn lock_file(&self) -> PathBuf {
+        self.profile_folder().join("renewal.lock")
+    }
+
+    /// Rewritten at every login and logout, so that serving processes notice.
+    pub fn stamp_file(&self) -> PathBuf {
+        self.profile_folder().join("login.stamp")
+    }
+
     /// The profile's SQLite file.
     pub fn database(&self) -> PathBuf {
         self.profile_folder().join("tokens.db")

@@ -20,9 +20,12 @@ pub enum Error {
     /// The endpoint refused: the credentials or the refresh token are not valid, and asking again does not help.
     #[error("Service Fusion refused the sign-in: {0}")]
     Refused(String),
-    /// The endpoint did not say either way: asking again later may work.
-    #[error("Service Fusion's sign-in service did not answer properly ({0})")]
+    /// The request certainly had no effect: asking again later may work.
+    #[error("Service Fusion's sign-in service cannot be used right now ({0})")]
     Unavailable(String),
+    /// The request was sent and no answer came: what it spent may be spent.
+    #[error("Service Fusion's sign-in service did not answer ({0})")]
+    Lost(String),
 }
 
 /// Documented life of an access token, for an answer that does not say it.
@@ -43,6 +46,42 @@ pub async fn client_credentials(
     request(http, origin, &body).await
 }
 
+/// Exchanges the code of the authorization code grant. `redirect_uri` is repeated exactly as it was sent before.
+pub async fn authorization_code(
+    http: &reqwest::Client,
+    origin: &str,
+    client_id: &str,
+    client_secret: &SecretString,
+    code: &SecretString,
+    redirect_uri: &str,
+) -> Result<Grant, Error> {
+    let body = json!({
+        "grant_type": "authorization_code",
+        "client_id": client_id,
+        "client_secret": client_secret.expose_secret(),
+        "code": code.expose_secret(),
+        "redirect_uri": redirect_uri,
+    });
+    request(http, origin, &body).await
+}
+
+/// Spends a refresh token. It must never be sent again, whatever comes back.
+pub async fn refresh(
+    http: &reqwest::Client,
+    origin: &str,
+    client_id: &str,
+    client_secret: &SecretString,
+    refresh_token: &SecretString,
+) -> Result<Grant, Error> {
+    let body = json!({
+        "grant_type": "refresh_token",
+        "client_id": client_id,
+        "client_secret": client_secret.expose_secret(),
+        "refresh_token": refresh_token.expose_secret(),
+    });
+    request(http, origin, &body).await
+}
+
 async fn request(http: &reqwest::Client, origin: &str, body: &Value) -> Result<Grant, Error> {
     let response = http
         .post(format!("{origin}/oauth/access_token"))
@@ -52,16 +91,21 @@ async fn request(http: &reqwest::Client, origin: &str, body: &Value) -> Result<G
         .body(body.to_string())
         .send()
         .await
-        .map_err(|problem| Error::Unavailable(without_address(problem)))?;
+        .map_err(|problem| {
+            if problem.is_connect() {
+                Error::Unavailable(without_address(problem))
+            } else {
+                Error::Lost(without_address(problem))
+            }
+        })?;
     let status = response.status();
     let bytes = response
         .bytes()
         .await
-        .map_err(|problem| Error::Unavailable(without_address(problem)))?;
+        .map_err(|problem| Error::Lost(without_address(problem)))?;
     let answer: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
     if status.is_success() {
-        return grant(&answer)
-            .ok_or_else(|| Error::Unavailable("an answer without a token".to_owned()));
+        return grant(&answer).ok_or_else(|| Error::Lost("an answer without a token".to_owned()));
     }
     // Only the endpoint's own OAuth error is final; a gateway's page or a rate limit is not.
     match answer.get("error").and_then(Value::as_str) {
@@ -103,7 +147,7 @@ fn refusal(code: &str, answer: &Value) -> String {
         .filter(|c| !c.is_control())
         .take(160)
         .collect();
-    words.trim().to_owned()
+    words.trim().trim_end_matches('.').to_owned()
 }
 
 /// A transport error without the address in it, and with its innermost cause.

@@ -1,45 +1,80 @@
 //! A valid access token, now; the only place that changes tokens.
+//!
+//! An ordinary call finds its token in memory. Only when that one runs out does a process take the file lock,
+//! read the vault again, and renew where no other process has done so meanwhile.
 
-use std::time::Duration;
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
-    auth::oauth::{self, Grant},
+    auth::{
+        lock,
+        master_key::{self, Places},
+        oauth::{self, Grant},
+        vault::{self, Head, Kind, Secrets, Vault},
+    },
     config::Credentials,
+    paths::Paths,
+    seal::SealingKey,
 };
 
-/// A token is renewed this long before it expires, or after four fifths of a short life.
-const MARGIN: Duration = Duration::from_mins(2);
+/// No request starts with a token that has less than this left.
+const MARGIN: Duration = Duration::from_mins(1);
+/// From here on a call renews the token in the background while it still uses the old one.
+const AHEAD: Duration = Duration::from_mins(5);
 
 /// Why no access token can be had.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     #[error(
-        "nobody is signed in to Service Fusion on this machine. Set SF_MCP_CLIENT_ID and SF_MCP_CLIENT_SECRET for \
-         sf-mcp, or try the built-in sandbox with `sf-mcp serve --demo`"
+        "nobody is signed in to Service Fusion on this machine. Run `sf-mcp login` in a terminal; \
+         `sf-mcp serve --demo` works without an account"
     )]
     SignedOut,
-    #[error("{0}; check SF_MCP_CLIENT_ID and SF_MCP_CLIENT_SECRET")]
+    #[error("{0}. Check the client id and secret, then run `sf-mcp login`")]
     Refused(String),
+    #[error("the sign-in has ended ({0}). Run `sf-mcp login` again")]
+    Ended(String),
+    #[error("{0}")]
+    Vault(Arc<vault::Error>),
+    #[error("{0}")]
+    Key(#[from] master_key::Error),
+    #[error("{0}")]
+    Lock(#[from] lock::Error),
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// An access token and the moment from which another is asked for.
+impl From<vault::Error> for Error {
+    fn from(problem: vault::Error) -> Self {
+        Self::Vault(Arc::new(problem))
+    }
+}
+
+/// An access token and how long it lasts, on this process's own clock.
 #[derive(Clone, Debug)]
 pub struct Token {
     secret: SecretString,
-    renew_at: Instant,
+    expires: Instant,
+    /// Of what life, so that short ones are not renewed all the time.
+    life: Duration,
 }
 
 impl Token {
-    fn new(grant: Grant) -> Self {
-        let margin = MARGIN.min(grant.expires_in / 5);
+    fn new(secret: SecretString, left: Duration) -> Self {
         Self {
-            secret: grant.access_token,
-            renew_at: Instant::now() + grant.expires_in - margin,
+            secret,
+            expires: Instant::now() + left,
+            life: left,
         }
     }
 
@@ -51,82 +86,379 @@ impl Token {
     fn is(&self, other: &Token) -> bool {
         self.secret.expose_secret() == other.secret.expose_secret()
     }
+
+    fn has_left(&self, least: Duration) -> bool {
+        self.expires.saturating_duration_since(Instant::now()) > least.min(self.life / 5)
+    }
+}
+
+/// Where tokens come from.
+#[derive(Debug)]
+enum Source {
+    /// Credentials of the environment or of the sandbox; nothing is kept.
+    Credentials(Credentials),
+    /// The profile's sign-in.
+    Profile(Profile),
+    Nobody,
+}
+
+/// A profile's files.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub vault: Vault,
+    pub places: Places,
+    pub lock_file: PathBuf,
+    pub stamp_file: PathBuf,
+}
+
+impl Profile {
+    pub fn new(paths: &Paths, name: &str) -> Self {
+        Self {
+            vault: Vault::new(paths.database(), name),
+            places: Places::new(paths),
+            lock_file: paths.lock_file(),
+            stamp_file: paths.stamp_file(),
+        }
+    }
+
+    /// Tells serving processes that somebody has signed in or out.
+    pub fn stamp(&self) -> std::io::Result<()> {
+        let now = jiff::Timestamp::now().as_nanosecond().to_string();
+        if let Some(folder) = self.stamp_file.parent() {
+            crate::paths::create_private_folder(folder)?;
+        }
+        let mut file = crate::paths::private_file()
+            .write(true)
+            .truncate(true)
+            .open(&self.stamp_file)?;
+        std::io::Write::write_all(&mut file, now.as_bytes())
+    }
+
+    fn stamped(&self) -> Option<SystemTime> {
+        std::fs::metadata(&self.stamp_file)
+            .and_then(|metadata| metadata.modified())
+            .ok()
+    }
+}
+
+/// What this process knows at the moment.
+#[derive(Clone, Debug)]
+struct Known {
+    token: Token,
+    stamped: Option<SystemTime>,
 }
 
 /// The signed-in state of one company in this process.
 #[derive(Debug)]
-pub struct Session {
-    credentials: Option<Credentials>,
+pub struct Session(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    source: Source,
     origin: String,
-    current: std::sync::RwLock<Option<Token>>,
+    known: RwLock<Option<Known>>,
+    /// Read from its place once; a keychain takes milliseconds to answer.
+    key: Mutex<Option<SealingKey>>,
     /// One task renews; the others wait here and then find the new token.
     gate: Mutex<()>,
+    renewing_ahead: AtomicBool,
 }
 
 impl Session {
-    pub fn new(origin: String, credentials: Option<Credentials>) -> Self {
-        Self {
-            credentials,
+    /// Credentials win over the profile's sign-in; nothing is read before the first token is asked for.
+    pub fn new(origin: String, credentials: Option<Credentials>, profile: Option<Profile>) -> Self {
+        let source = match (credentials, profile) {
+            (Some(credentials), _) => Source::Credentials(credentials),
+            (None, Some(profile)) => Source::Profile(profile),
+            (None, None) => Source::Nobody,
+        };
+        Self(Arc::new(Inner {
+            source,
             origin,
-            current: std::sync::RwLock::new(None),
+            known: RwLock::new(None),
+            key: Mutex::new(None),
             gate: Mutex::new(()),
-        }
-    }
-
-    pub fn is_signed_in(&self) -> bool {
-        self.credentials.is_some()
+            renewing_ahead: AtomicBool::new(false),
+        }))
     }
 
     /// A token that is valid for some time yet; asks for one where there is none.
     pub async fn token(&self, http: &reqwest::Client) -> Result<Token, Error> {
-        if let Some(token) = self.fresh() {
+        if let Some(token) = self.0.fresh() {
+            if !token.has_left(AHEAD) {
+                self.renew_ahead(http, &token);
+            }
             return Ok(token);
         }
-        let _turn = self.gate.lock().await;
-        match self.fresh() {
+        let _turn = self.0.gate.lock().await;
+        match self.0.fresh() {
             Some(token) => Ok(token),
-            None => self.renew(http).await,
+            None => self.0.obtain(http, None).await,
         }
     }
 
     /// A token other than the rejected one: the service answered 401 to it.
     pub async fn replace(&self, http: &reqwest::Client, rejected: &Token) -> Result<Token, Error> {
-        let _turn = self.gate.lock().await;
-        match self.fresh() {
+        let _turn = self.0.gate.lock().await;
+        match self.0.fresh() {
             Some(token) if !token.is(rejected) => Ok(token),
-            _ => self.renew(http).await,
+            _ => self.0.obtain(http, Some(rejected)).await,
         }
     }
 
+    /// Renews in the background, at most once at a time; callers go on with the token they have.
+    fn renew_ahead(&self, http: &reqwest::Client, old: &Token) {
+        if self.0.renewing_ahead.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = Arc::clone(&self.0);
+        let http = http.clone();
+        let old = old.clone();
+        tokio::spawn(async move {
+            // Processes that share a token would all wake at the same second.
+            tokio::time::sleep(jitter()).await;
+            let _turn = inner.gate.lock().await;
+            if inner.fresh().is_some_and(|token| token.is(&old))
+                && let Err(problem) = inner.obtain(&http, Some(&old)).await
+            {
+                tracing::info!(%problem, "the token could not be renewed ahead of time");
+            }
+            inner.renewing_ahead.store(false, Ordering::Release);
+        });
+    }
+}
+
+fn jitter() -> Duration {
+    let mut chance = [0u8; 2];
+    // Without chance the wait is just not spread.
+    let _ = getrandom::fill(&mut chance);
+    Duration::from_millis(u64::from(u16::from_le_bytes(chance)) / 64)
+}
+
+impl Inner {
+    /// The token in memory, unless it runs out or somebody has signed in or out since.
     fn fresh(&self) -> Option<Token> {
-        let current = self
-            .current
+        let known = self
+            .known
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        current
-            .as_ref()
-            .filter(|token| Instant::now() < token.renew_at)
-            .cloned()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
+        let same = match &self.source {
+            Source::Profile(profile) => profile.stamped() == known.stamped,
+            _ => true,
+        };
+        Some(known.token).filter(|token| same && token.has_left(MARGIN))
     }
 
-    async fn renew(&self, http: &reqwest::Client) -> Result<Token, Error> {
-        let credentials = self.credentials.as_ref().ok_or(Error::SignedOut)?;
-        let grant = oauth::client_credentials(
-            http,
-            &self.origin,
-            &credentials.client_id,
-            &credentials.client_secret,
-        )
-        .await
-        .map_err(|problem| match problem {
-            oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
-            oauth::Error::Unavailable(_) => Error::Unavailable(problem.to_string()),
-        })?;
-        let token = Token::new(grant);
-        *self
-            .current
-            .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token.clone());
-        Ok(token)
+    fn keep(&self, token: &Token, stamped: Option<SystemTime>) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Some(Known {
+            token: token.clone(),
+            stamped,
+        });
     }
+
+    /// A token other than `than`, from the vault or from Service Fusion.
+    async fn obtain(&self, http: &reqwest::Client, than: Option<&Token>) -> Result<Token, Error> {
+        match &self.source {
+            Source::Nobody => Err(Error::SignedOut),
+            Source::Credentials(credentials) => {
+                let grant = oauth::client_credentials(
+                    http,
+                    &self.origin,
+                    &credentials.client_id,
+                    &credentials.client_secret,
+                )
+                .await
+                .map_err(refused)?;
+                let token = Token::new(grant.access_token, grant.expires_in);
+                self.keep(&token, None);
+                Ok(token)
+            }
+            Source::Profile(profile) => {
+                let stamped = profile.stamped();
+                let token = self.of_profile(profile, http, than).await?;
+                self.keep(&token, stamped);
+                Ok(token)
+            }
+        }
+    }
+
+    async fn of_profile(
+        &self,
+        profile: &Profile,
+        http: &reqwest::Client,
+        than: Option<&Token>,
+    ) -> Result<Token, Error> {
+        let (head, key, secrets) = self.read(profile).await?;
+        if let Some(token) = usable(&secrets, than) {
+            return Ok(token);
+        }
+        if let Some(reason) = head.ended {
+            return Err(Error::Ended(reason));
+        }
+        let _held = lock::take(profile.lock_file.clone()).await?;
+        // Another process may have renewed while we waited; its tokens are ours too.
+        let (head, _, secrets) = self.read(profile).await?;
+        if let Some(token) = usable(&secrets, than) {
+            return Ok(token);
+        }
+        if let Some(reason) = head.ended {
+            return Err(Error::Ended(reason));
+        }
+        let renewal = Renewal {
+            origin: &self.origin,
+            http,
+            vault: &profile.vault,
+            head,
+            key,
+            secrets,
+        };
+        renewal.run().await
+    }
+
+    async fn read(&self, profile: &Profile) -> Result<(Head, SealingKey, Secrets), Error> {
+        let mut kept = self.key.lock().await;
+        let profile = profile.clone();
+        let known = kept.clone();
+        let read = blocking(move || {
+            let head = profile.vault.head()?.ok_or(Error::SignedOut)?;
+            let key = match known.filter(|key| key.id() == head.key_id) {
+                Some(key) => key,
+                None => profile.places.read(head.place)?,
+            };
+            let secrets = profile.vault.secrets(&key, &head)?;
+            Ok((head, key, secrets))
+        })
+        .await?;
+        *kept = Some(read.1.clone());
+        Ok(read)
+    }
+}
+
+/// The stored token, when it lasts and is not the one that was rejected.
+fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
+    let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
+    // A clock that was set back must not make a token last for days.
+    let left = u64::try_from(left)
+        .ok()
+        .filter(|left| *left < 25 * 3_600_000)?;
+    let token = Token {
+        life: Duration::from_hours(1),
+        ..Token::new(secrets.access_token.clone(), Duration::from_millis(left))
+    };
+    let rejected = than.is_some_and(|than| than.is(&token));
+    Some(token).filter(|token| !rejected && token.has_left(MARGIN))
+}
+
+/// One renewal, under the lock.
+struct Renewal<'a> {
+    origin: &'a str,
+    http: &'a reqwest::Client,
+    vault: &'a Vault,
+    head: Head,
+    key: SealingKey,
+    secrets: Secrets,
+}
+
+impl Renewal<'_> {
+    async fn run(self) -> Result<Token, Error> {
+        let generation = self.head.generation;
+        if self.head.kind == Kind::AuthorizationCode && self.head.intent_at.is_some() {
+            // A process died between sending the refresh token and writing down its successor. Sending it again
+            // could end the whole family, so it counts as spent.
+            return self
+                .end("a renewal was interrupted and its answer lost")
+                .await;
+        }
+        // The intent also proves that the answer can be written: a token must not be spent otherwise.
+        let vault = self.vault.clone();
+        let begun = blocking(move || {
+            Ok(vault.begin_renewal(generation, jiff::Timestamp::now().as_millisecond())?)
+        })
+        .await?;
+        if !begun {
+            return Err(Error::Unavailable(
+                "the sign-in changed meanwhile; try again".to_owned(),
+            ));
+        }
+        let grant = match self.ask().await {
+            Ok(grant) => grant,
+            Err(problem) => return self.failed(problem).await,
+        };
+        let secrets = Secrets {
+            access_token: grant.access_token.clone(),
+            expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),
+            refresh_token: grant.refresh_token.or(self.secrets.refresh_token),
+            ..self.secrets
+        };
+        let (vault, key) = (self.vault.clone(), self.key);
+        if !blocking(move || Ok(vault.finish_renewal(generation, &key, &secrets)?)).await? {
+            return Err(Error::SignedOut);
+        }
+        Ok(Token::new(grant.access_token, grant.expires_in))
+    }
+
+    async fn ask(&self) -> Result<Grant, oauth::Error> {
+        let (id, secret) = (
+            self.secrets.client_id.expose_secret(),
+            &self.secrets.client_secret,
+        );
+        match (&self.secrets.refresh_token, self.head.kind) {
+            // The id and secret bring a new token at any time; the refresh token is not needed.
+            (_, Kind::ClientCredentials) => {
+                oauth::client_credentials(self.http, self.origin, id, secret).await
+            }
+            (Some(refresh_token), Kind::AuthorizationCode) => {
+                oauth::refresh(self.http, self.origin, id, secret, refresh_token).await
+            }
+            (None, Kind::AuthorizationCode) => Err(oauth::Error::Refused(
+                "there is no refresh token".to_owned(),
+            )),
+        }
+    }
+
+    async fn failed(self, problem: oauth::Error) -> Result<Token, Error> {
+        let generation = self.head.generation;
+        match (problem, self.head.kind) {
+            (problem @ oauth::Error::Refused(_), _) => self.end(&problem.to_string()).await,
+            (oauth::Error::Lost(_), Kind::AuthorizationCode) => {
+                self.end("the answer to a renewal was lost").await
+            }
+            (problem, _) => {
+                let vault = self.vault.clone();
+                blocking(move || Ok(vault.cancel_renewal(generation)?)).await?;
+                Err(Error::Unavailable(problem.to_string()))
+            }
+        }
+    }
+
+    async fn end(&self, reason: &str) -> Result<Token, Error> {
+        let (vault, generation, text) =
+            (self.vault.clone(), self.head.generation, reason.to_owned());
+        blocking(move || Ok(vault.end(generation, &text)?)).await?;
+        Err(Error::Ended(reason.to_owned()))
+    }
+}
+
+fn refused(problem: oauth::Error) -> Error {
+    match problem {
+        oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
+        other => Error::Unavailable(other.to_string()),
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
+
+/// SQLite and the keychain block, so they run off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        Err(Error::Unavailable(
+            "reading the sign-in was interrupted".to_owned(),
+        ))
+    })
 }

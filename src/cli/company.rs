@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    auth::session::Session,
+    auth::session::{Profile, Session},
     config::{Config, Credentials},
     sandbox::{self, Sandbox},
     server::call::Company,
@@ -44,7 +44,8 @@ pub(super) async fn connect(config: &Config) -> std::io::Result<Connected> {
         None => Ledger::memory(),
     };
     let budget = Budget::new(ledger, config.rate_window);
-    let session = Session::new(origin.clone(), credentials);
+    let profile = paths.map(|paths| Profile::new(paths, &config.profile));
+    let session = Session::new(origin.clone(), credentials, profile);
     let company = Company {
         client: Arc::new(Client::new(origin, session, budget)),
         reference: Reference::default(),

@@ -320,22 +320,26 @@ impl Client {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
-        // Fails only when one is installed already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let built = reqwest::Client::builder()
-            .user_agent(concat!("sf-mcp/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(10))
-            .redirect(reqwest::redirect::Policy::none())
-            .tcp_nodelay(true)
-            .build()
-            .map_err(|problem| Error::Unreachable {
-                reason: format!(
-                    "{}; if no certificates were found, install the system's ca-certificates",
-                    without_address(problem)
-                ),
-            })?;
+        let built = build_http().map_err(|problem| Error::Unreachable {
+            reason: format!(
+                "{}; if no certificates were found, install the system's ca-certificates",
+                without_address(problem)
+            ),
+        })?;
         Ok(self.http.get_or_init(|| built))
     }
+}
+
+/// An HTTP client for Service Fusion: no redirects, no waiting for a connection beyond ten seconds.
+pub fn build_http() -> Result<reqwest::Client, reqwest::Error> {
+    // Fails only when one is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("sf-mcp/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+        .build()
 }
 
 fn signed_out(problem: session::Error) -> Failure {

@@ -1,0 +1,492 @@
+//! The profile's sign-in in `tokens.db`: every secret value sealed, every change one durable transaction.
+
+use std::path::PathBuf;
+
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{
+    auth::master_key::Place,
+    database,
+    seal::{self, SealingKey},
+};
+
+/// How the company's token is obtained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An OAuth Consumer: its id and secret bring a new token at any time.
+    ClientCredentials,
+    /// An OAuth App that a person allowed in the browser: only its refresh token brings new ones.
+    AuthorizationCode,
+}
+
+impl Kind {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ClientCredentials => "client_credentials",
+            Self::AuthorizationCode => "authorization_code",
+        }
+    }
+
+    fn from_word(word: &str) -> Self {
+        if word == "authorization_code" {
+            Self::AuthorizationCode
+        } else {
+            Self::ClientCredentials
+        }
+    }
+}
+
+/// What is known without the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub kind: Kind,
+    pub place: Place,
+    pub key_id: String,
+    /// Grows with every change of the tokens.
+    pub generation: i64,
+    /// A renewal that was begun at this time (Unix ms) and whose end nobody noted.
+    pub intent_at: Option<i64>,
+    /// Why no further token can be had without signing in again.
+    pub ended: Option<String>,
+}
+
+/// The tokens and what they are renewed with.
+#[derive(Clone, Debug)]
+pub struct Secrets {
+    pub client_id: SecretString,
+    pub client_secret: SecretString,
+    pub access_token: SecretString,
+    /// Unix ms.
+    pub expires_at: i64,
+    pub refresh_token: Option<SecretString>,
+    /// Who signed in, for people.
+    pub account: String,
+}
+
+/// Why the sign-in cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Database(#[from] database::Error),
+    #[error(
+        "{path} cannot be read or written: {source}; if the file is damaged, sign in again with `sf-mcp login`"
+    )]
+    Sqlite {
+        path: String,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "the sign-in in {path} does not open: {source}. Restore the key, or sign in again with `sf-mcp login`"
+    )]
+    Sealed { path: String, source: seal::Error },
+    #[error(
+        "the sign-in in {path} was sealed with another key ({expected}) than the one found ({found}); restore that key, or sign in again with `sf-mcp login`"
+    )]
+    OtherKey {
+        path: String,
+        expected: String,
+        found: String,
+    },
+}
+
+/// The vault of one profile.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    path: PathBuf,
+    profile: String,
+}
+
+impl Vault {
+    pub fn new(path: PathBuf, profile: &str) -> Self {
+        Self {
+            path,
+            profile: profile.to_owned(),
+        }
+    }
+
+    pub fn path(&self) -> &PathBuf {
+        &self.path
+    }
+
+    /// `None` when nobody is signed in. A missing file is not created for asking.
+    pub fn head(&self) -> Result<Option<Head>, Error> {
+        if !self.path.exists() {
+            return Ok(None);
+        }
+        let connection = self.open_file()?;
+        self.sqlite(read_head(&connection))
+    }
+
+    /// Opens every value.
+    pub fn secrets(&self, key: &SealingKey, head: &Head) -> Result<Secrets, Error> {
+        if key.id() != head.key_id {
+            return Err(Error::OtherKey {
+                path: self.shown(),
+                expected: head.key_id.clone(),
+                found: key.id(),
+            });
+        }
+        let connection = self.open_file()?;
+        let text = |column: &str| -> Result<Option<SecretString>, Error> {
+            let sealed: Option<Vec<u8>> = self.sqlite(
+                connection
+                    .query_row(
+                        "SELECT value FROM sealed WHERE name = ?1",
+                        [column],
+                        |row| row.get(0),
+                    )
+                    .optional(),
+            )?;
+            let Some(sealed) = sealed else {
+                return Ok(None);
+            };
+            let plain = key
+                .open(&sealed, &self.place(column))
+                .map_err(|source| self.does_not_open(source))?;
+            let text = String::from_utf8(plain.to_vec())
+                .map_err(|_| self.does_not_open(seal::Error::DoesNotOpen))?;
+            Ok(Some(SecretString::from(text)))
+        };
+        let needed = |column: &str| {
+            text(column)?.ok_or_else(|| self.does_not_open(seal::Error::DoesNotOpen))
+        };
+        let expires_at = needed("expires_at")?.expose_secret().parse().unwrap_or(0);
+        Ok(Secrets {
+            client_id: needed("client_id")?,
+            client_secret: needed("client_secret")?,
+            access_token: needed("access_token")?,
+            expires_at,
+            refresh_token: text("refresh_token")?,
+            account: text("account")?
+                .map(|account| account.expose_secret().to_owned())
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Replaces whatever sign-in there is, in one transaction.
+    pub fn store(
+        &self,
+        kind: Kind,
+        place: Place,
+        key: &SealingKey,
+        secrets: &Secrets,
+    ) -> Result<(), Error> {
+        let sealed = self.seal_all(key, secrets)?;
+        let mut connection = self.open_file()?;
+        let written = (|| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM sealed", [])?;
+            transaction.execute(
+                "INSERT INTO login (id, kind, key_place, key_id, generation) VALUES (1, ?1, ?2, ?3, 1)
+                 ON CONFLICT (id) DO UPDATE SET kind = ?1, key_place = ?2, key_id = ?3, generation = generation + 1,
+                 intent_at = NULL, ended = NULL",
+                (kind.word(), place.word(), key.id()),
+            )?;
+            insert(&transaction, &sealed)?;
+            transaction.commit()?;
+            truncate_log(&connection)
+        })();
+        self.sqlite(written)
+    }
+
+    /// Notes that a renewal begins. `false` when the tokens are not those of `generation` any more.
+    pub fn begin_renewal(&self, generation: i64, now_ms: i64) -> Result<bool, Error> {
+        let connection = self.open_file()?;
+        let changed = connection.execute(
+            "UPDATE login SET intent_at = ?2 WHERE id = 1 AND generation = ?1",
+            (generation, now_ms),
+        );
+        Ok(self.sqlite(changed)? == 1)
+    }
+
+    /// Notes that a renewal certainly did not reach Service Fusion.
+    pub fn cancel_renewal(&self, generation: i64) -> Result<(), Error> {
+        let connection = self.open_file()?;
+        let changed = connection.execute(
+            "UPDATE login SET intent_at = NULL WHERE id = 1 AND generation = ?1",
+            [generation],
+        );
+        self.sqlite(changed).map(|_| ())
+    }
+
+    /// Writes the new tokens: durable before anybody uses them.
+    pub fn finish_renewal(
+        &self,
+        generation: i64,
+        key: &SealingKey,
+        secrets: &Secrets,
+    ) -> Result<bool, Error> {
+        let sealed = self.seal_all(key, secrets)?;
+        let mut connection = self.open_file()?;
+        let written = (|| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let changed = transaction.execute(
+                "UPDATE login SET generation = generation + 1, intent_at = NULL, ended = NULL WHERE id = 1 AND generation = ?1",
+                [generation],
+            )?;
+            if changed == 1 {
+                transaction.execute("DELETE FROM sealed", [])?;
+                insert(&transaction, &sealed)?;
+                transaction.commit()?;
+            }
+            Ok(changed == 1)
+        })();
+        self.sqlite(written)
+    }
+
+    /// Remembers that only signing in again helps.
+    pub fn end(&self, generation: i64, reason: &str) -> Result<(), Error> {
+        let connection = self.open_file()?;
+        let changed = connection.execute(
+            "UPDATE login SET ended = ?2, intent_at = NULL WHERE id = 1 AND generation = ?1",
+            (generation, reason),
+        );
+        self.sqlite(changed).map(|_| ())
+    }
+
+    /// Forgets the sign-in, on disk too.
+    pub fn forget(&self) -> Result<(), Error> {
+        let mut connection = self.open_file()?;
+        let removed = (|| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute("DELETE FROM sealed", [])?;
+            transaction.execute("DELETE FROM login", [])?;
+            transaction.commit()?;
+            truncate_log(&connection)
+        })();
+        self.sqlite(removed)
+    }
+
+    fn open_file(&self) -> Result<Connection, Error> {
+        Ok(database::open(&self.path)?)
+    }
+
+    fn seal_all(
+        &self,
+        key: &SealingKey,
+        secrets: &Secrets,
+    ) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
+        let expires_at = secrets.expires_at.to_string();
+        let mut plain = vec![
+            ("client_id", secrets.client_id.expose_secret()),
+            ("client_secret", secrets.client_secret.expose_secret()),
+            ("access_token", secrets.access_token.expose_secret()),
+            ("expires_at", expires_at.as_str()),
+            ("account", secrets.account.as_str()),
+        ];
+        if let Some(refresh_token) = &secrets.refresh_token {
+            plain.push(("refresh_token", refresh_token.expose_secret()));
+        }
+        plain
+            .into_iter()
+            .map(|(column, text)| {
+                let sealed = key.seal(text.as_bytes(), &self.place(column));
+                sealed
+                    .map(|sealed| (column, sealed))
+                    .map_err(|source| self.does_not_open(source))
+            })
+            .collect()
+    }
+
+    /// What a value is bound to: moved to another profile, column or schema it does not open.
+    fn place(&self, column: &str) -> String {
+        format!("sf-mcp tokens 1\n{}\n{column}", self.profile)
+    }
+
+    fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn does_not_open(&self, source: seal::Error) -> Error {
+        Error::Sealed {
+            path: self.shown(),
+            source,
+        }
+    }
+
+    fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
+        result.map_err(|source| Error::Sqlite {
+            path: self.shown(),
+            source,
+        })
+    }
+}
+
+fn read_head(connection: &Connection) -> rusqlite::Result<Option<Head>> {
+    connection
+        .query_row(
+            "SELECT kind, key_place, key_id, generation, intent_at, ended FROM login WHERE id = 1",
+            [],
+            |row| {
+                Ok(Head {
+                    kind: Kind::from_word(&row.get::<_, String>(0)?),
+                    place: Place::from_word(&row.get::<_, String>(1)?).unwrap_or(Place::File),
+                    key_id: row.get(2)?,
+                    generation: row.get(3)?,
+                    intent_at: row.get(4)?,
+                    ended: row.get(5)?,
+                })
+            },
+        )
+        .optional()
+}
+
+fn insert(connection: &Connection, sealed: &[(&'static str, Vec<u8>)]) -> rusqlite::Result<()> {
+    for (column, value) in sealed {
+        connection.execute(
+            "INSERT INTO sealed (name, value) VALUES (?1, ?2)",
+            (column, value),
+        )?;
+    }
+    Ok(())
+}
+
+/// Old pages live on in the write-ahead log until it is truncated.
+fn truncate_log(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secrets(token: &str) -> Secrets {
+        Secrets {
+            client_id: "id".to_owned().into(),
+            client_secret: "planted-secret".to_owned().into(),
+            access_token: token.to_owned().into(),
+            expires_at: 1_800_000_000_000,
+            refresh_token: Some("planted-refresh".to_owned().into()),
+            account: "Carol".to_owned(),
+        }
+    }
+
+    fn vault(folder: &tempfile::TempDir, profile: &str) -> Vault {
+        Vault::new(folder.path().join("tokens.db"), profile)
+    }
+
+    #[test]
+    fn a_sign_in_is_read_back_and_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(&folder, "default");
+        assert_eq!(vault.head().unwrap(), None);
+        assert!(!vault.path().exists());
+
+        let key = SealingKey::generate().unwrap();
+        vault
+            .store(
+                Kind::ClientCredentials,
+                Place::File,
+                &key,
+                &secrets("planted-access"),
+            )
+            .unwrap();
+
+        let head = vault.head().unwrap().unwrap();
+        assert_eq!(
+            vault
+                .secrets(&key, &head)
+                .unwrap()
+                .access_token
+                .expose_secret(),
+            "planted-access"
+        );
+        let other = SealingKey::generate().unwrap();
+        assert!(matches!(
+            vault.secrets(&other, &head),
+            Err(Error::OtherKey { .. })
+        ));
+        vault.forget().unwrap();
+        assert_eq!(vault.head().unwrap(), None);
+    }
+
+    #[test]
+    fn a_value_moved_to_another_column_or_profile_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = vault(&folder, "default");
+        let key = SealingKey::generate().unwrap();
+        here.store(Kind::ClientCredentials, Place::File, &key, &secrets("t"))
+            .unwrap();
+        let head = here.head().unwrap().unwrap();
+
+        let elsewhere = vault(&folder, "other");
+        assert!(matches!(
+            elsewhere.secrets(&key, &head),
+            Err(Error::Sealed { .. })
+        ));
+
+        let connection = database::open(here.path()).unwrap();
+        connection
+            .execute("UPDATE sealed SET value = (SELECT value FROM sealed WHERE name = 'client_secret') WHERE name = 'access_token'", [])
+            .unwrap();
+        assert!(matches!(
+            here.secrets(&key, &head),
+            Err(Error::Sealed { .. })
+        ));
+    }
+
+    #[test]
+    fn no_secret_stands_in_any_file_in_the_clear() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(&folder, "default");
+        let key = SealingKey::generate().unwrap();
+        for round in 0..20 {
+            vault
+                .store(
+                    Kind::ClientCredentials,
+                    Place::File,
+                    &key,
+                    &secrets(&format!("planted-access-{round}")),
+                )
+                .unwrap();
+        }
+        for entry in std::fs::read_dir(folder.path()).unwrap() {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            assert!(!bytes.windows(7).any(|window| window == b"planted"));
+        }
+    }
+
+    #[test]
+    fn a_renewal_of_old_tokens_writes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = vault(&folder, "default");
+        let key = SealingKey::generate().unwrap();
+        vault
+            .store(
+                Kind::AuthorizationCode,
+                Place::File,
+                &key,
+                &secrets("first"),
+            )
+            .unwrap();
+        let old = vault.head().unwrap().unwrap();
+
+        assert!(vault.begin_renewal(old.generation, 1).unwrap());
+        assert!(
+            vault
+                .finish_renewal(old.generation, &key, &secrets("second"))
+                .unwrap()
+        );
+        assert!(!vault.begin_renewal(old.generation, 2).unwrap());
+        assert!(
+            !vault
+                .finish_renewal(old.generation, &key, &secrets("third"))
+                .unwrap()
+        );
+
+        let head = vault.head().unwrap().unwrap();
+        assert_eq!(
+            vault
+                .secrets(&key, &head)
+                .unwrap()
+                .access_token
+                .expose_secret(),
+            "second"
+        );
+        assert_eq!(head.intent_at, None);
+    }
+}
