@@ -120,7 +120,7 @@ fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
             tool,
             arguments,
             json,
-        } => call::run(config, &tool, &arguments, json),
+        } => call::run(&config, &tool, &arguments, json),
         Command::Sandbox(sandbox) => sandbox.run(&config),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "sf-mcp", &mut std::io::stdout());

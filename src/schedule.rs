@@ -128,7 +128,7 @@ fn of_job(job: &Record, range: DateRange) -> Vec<Appointment> {
         }
     };
     let first_day = job.date("start_date");
-    let mut made: Vec<Appointment> = job
+    let mut planned: Vec<Appointment> = job
         .list("visits")
         .iter()
         .filter_map(|visit| {
@@ -141,7 +141,7 @@ fn of_job(job: &Record, range: DateRange) -> Vec<Appointment> {
         })
         .collect();
     let Some(first_day) = first_day else {
-        return made;
+        return planned;
     };
     // A job over several days is on the board on each of them.
     let last_day = job
@@ -150,15 +150,15 @@ fn of_job(job: &Record, range: DateRange) -> Vec<Appointment> {
         .unwrap_or(first_day);
     let mut day = first_day.max(range.from);
     while day <= last_day.min(range.to) {
-        if !made.iter().any(|appointment| appointment.date == day) {
-            made.push(make(day, job, own_technicians.clone(), false));
+        if !planned.iter().any(|appointment| appointment.date == day) {
+            planned.push(make(day, job, own_technicians.clone(), false));
         }
         match day.checked_add(1.day()) {
             Ok(next) => day = next,
             Err(_) => break,
         }
     }
-    made
+    planned
 }
 
 fn assigned(record: &Record) -> Vec<Assigned> {

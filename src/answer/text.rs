@@ -88,13 +88,13 @@ mod tests {
 
     use super::*;
 
-    fn text(value: Value) -> String {
+    fn text(value: &Value) -> String {
         render(value.as_object().unwrap())
     }
 
     #[test]
     fn a_list_is_a_table() {
-        let rendered = text(json!({
+        let rendered = text(&json!({
             "jobs": [
                 {"job_id": 1, "status": "Scheduled", "technicians": ["Sam", "Ana"]},
                 {"job_id": 2, "technicians": []},
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_note_cannot_pass_for_a_row() {
         let rendered =
-            text(json!({"notes": [{"text": "one\r\n99|Cancelled|fake"}, {"text": "two"}]}));
+            text(&json!({"notes": [{"text": "one\r\n99|Cancelled|fake"}, {"text": "two"}]}));
         assert_eq!(rendered.lines().count(), 4);
     }
 

@@ -14,13 +14,13 @@ use crate::{
 };
 
 pub(super) fn run(
-    config: Config,
+    config: &Config,
     tool: &str,
     arguments: &[String],
     json: bool,
 ) -> Result<Exit, Failure> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(call(&config, tool, arguments, json));
+    let outcome = runtime.block_on(call(config, tool, arguments, json));
     runtime.shutdown_background();
     outcome
 }

@@ -200,7 +200,7 @@ fn check_value(schema: &Value, value: &Value, place: &str, problems: &mut Vec<(S
     let mut refuse = |message: String| problems.push((place.to_owned(), message));
     match (kind, value) {
         ("integer", Value::Number(number)) if number.is_i64() => {
-            check_bounds(schema, number.as_f64(), &mut refuse)
+            check_bounds(schema, number.as_f64(), &mut refuse);
         }
         ("number", Value::Number(number)) => check_bounds(schema, number.as_f64(), &mut refuse),
         ("boolean", Value::Bool(_)) | ("", _) => {}

@@ -57,7 +57,11 @@ impl Draft {
             &text,
         );
         let journal = &call.company().journal;
-        match journal.begin(&digest).await.map_err(journal_failed)? {
+        match journal
+            .begin(&digest)
+            .await
+            .map_err(|problem| journal_failed(&problem))?
+        {
             Known::Made(id) => return Ok(Outcome::Repeated(self.read_back(call, id).await)),
             Known::Unknown { seconds_ago } => {
                 return Err(unknown(
@@ -110,7 +114,7 @@ impl Draft {
     }
 }
 
-fn journal_failed(problem: crate::database::Error) -> ToolError {
+fn journal_failed(problem: &crate::database::Error) -> ToolError {
     ToolError::other(
         "journal_failed",
         format!(
@@ -147,7 +151,9 @@ fn unknown(reason: &str, found: Result<Vec<Value>, ToolError>) -> ToolError {
     };
     // The candidates stand in the text as well: some clients show no more.
     let listed = details["found"].as_array().map_or(String::new(), |rows| {
-        rows.iter().take(5).map(|row| format!("\n{row}")).collect()
+        rows.iter()
+            .take(5)
+            .fold(String::new(), |text, row| format!("{text}\n{row}"))
     });
     ToolError::other("unknown_outcome", format!("{message}.{listed}")).with_details(details)
 }

@@ -203,7 +203,7 @@ fn simplify(schema: &mut Value) {
     for deeper in ["items", "properties"] {
         match fields.get_mut(deeper) {
             Some(Value::Object(properties)) if deeper == "properties" => {
-                properties.values_mut().for_each(simplify)
+                properties.values_mut().for_each(simplify);
             }
             Some(items) => simplify(items),
             None => {}

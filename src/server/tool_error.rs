@@ -6,7 +6,10 @@ use crate::{answer::cursor, dates::NotADate, service_fusion::error::Error};
 
 /// A failed tool call. It becomes a result with `isError`, never a protocol error.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ToolError {
+pub struct ToolError(Box<Problem>);
+
+#[derive(Clone, Debug, PartialEq)]
+struct Problem {
     code: &'static str,
     message: String,
     retryable: bool,
@@ -19,57 +22,49 @@ pub struct ToolError {
 impl ToolError {
     /// An argument that cannot be used. `message` says what would be accepted.
     pub fn argument(name: &str, message: impl Into<String>) -> Self {
-        Self {
-            code: "invalid_argument",
-            message: format!("`{name}`: {}", message.into()),
-            retryable: false,
-            retry_after_s: None,
-            argument: Some(name.to_owned()),
-            details: None,
-        }
+        let mut error = Self::other("invalid_argument", format!("`{name}`: {}", message.into()));
+        error.0.argument = Some(name.to_owned());
+        error
     }
 
     /// Nothing with that id, number or name.
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self {
-            code: "not_found",
+        Self::other("not_found", message)
+    }
+
+    /// Another outcome, with a stable word of its own.
+    pub fn other(code: &'static str, message: impl Into<String>) -> Self {
+        Self(Box::new(Problem {
+            code,
             message: message.into(),
             retryable: false,
             retry_after_s: None,
             argument: None,
             details: None,
-        }
-    }
-
-    /// Another outcome, with a stable word of its own.
-    pub fn other(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            ..Self::not_found(message)
-        }
+        }))
     }
 
     #[must_use]
     pub fn with_details(mut self, details: impl Into<Value>) -> Self {
-        self.details = Some(details.into());
+        self.0.details = Some(details.into());
         self
     }
 
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// The same for programs.
     pub fn structured(&self) -> Value {
         let mut fields =
-            json!({"code": self.code, "message": self.message, "retryable": self.retryable});
-        if let Some(seconds) = self.retry_after_s {
+            json!({"code": self.0.code, "message": self.0.message, "retryable": self.0.retryable});
+        if let Some(seconds) = self.0.retry_after_s {
             fields["retry_after_s"] = json!(seconds);
         }
-        if let Some(name) = &self.argument {
+        if let Some(name) = &self.0.argument {
             fields["argument"] = json!(name);
         }
-        if let Some(details) = &self.details {
+        if let Some(details) = &self.0.details {
             fields["details"] = details.clone();
         }
         fields
@@ -78,8 +73,8 @@ impl ToolError {
 
 impl std::fmt::Display for ToolError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)?;
-        if self.message.ends_with(['.', '!', '?']) {
+        f.write_str(&self.0.message)?;
+        if self.0.message.ends_with(['.', '!', '?']) {
             return Ok(());
         }
         f.write_str(".")
@@ -88,14 +83,14 @@ impl std::fmt::Display for ToolError {
 
 impl From<Error> for ToolError {
     fn from(error: Error) -> Self {
-        Self {
+        Self(Box::new(Problem {
             code: error.code(),
             message: error.to_string(),
             retryable: error.retryable(),
             retry_after_s: error.retry_after(),
             argument: None,
             details: None,
-        }
+        }))
     }
 }
 

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    answer::{Fields, Listing, detail, job},
+    answer::{Fields, Listing, cursor::Cursor, detail, job},
     clock::Clock,
     config::Toolset,
     dates::DateRange,
@@ -105,10 +105,7 @@ async fn search(call: Call, arguments: SearchInvoices) -> Result<Fields, ToolErr
         .as_deref()
         .map(|text| binding.read(text))
         .transpose()?;
-    let range = match cursor
-        .as_ref()
-        .and_then(crate::answer::cursor::Cursor::range)
-    {
+    let range = match cursor.as_ref().and_then(Cursor::range) {
         Some(range) => Some(range),
         None => arguments
             .date
@@ -252,15 +249,11 @@ async fn calendar_tasks(call: Call, arguments: ListCalendarTasks) -> Result<Fiel
         .as_deref()
         .map(|text| binding.read(text))
         .transpose()?;
-    let range = match cursor
-        .as_ref()
-        .and_then(crate::answer::cursor::Cursor::range)
-    {
-        Some(range) => range,
-        None => {
-            let text = arguments.date.as_deref().unwrap_or("next 7 days");
-            DateRange::parse(text, call.today()).map_err(date_argument("date"))?
-        }
+    let range = if let Some(range) = cursor.as_ref().and_then(Cursor::range) {
+        range
+    } else {
+        let text = arguments.date.as_deref().unwrap_or("next 7 days");
+        DateRange::parse(text, call.today()).map_err(date_argument("date"))?
     };
     let keep = |row: &Record| {
         row.date("start_date").is_some_and(|date| {

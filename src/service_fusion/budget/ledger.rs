@@ -10,6 +10,7 @@ use std::{
 use crate::paths;
 
 const RECORD: u64 = 16;
+const RECORD_BYTES: usize = 16;
 /// The file is emptied above this size, and only when nothing in it counts any more.
 const TRIM_ABOVE: u64 = 64 * 1024;
 /// At start only the tail is read: more permits than this do not count at once.
@@ -33,8 +34,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn to_bytes(self) -> [u8; RECORD as usize] {
-        let mut bytes = [0; RECORD as usize];
+    fn to_bytes(self) -> [u8; RECORD_BYTES] {
+        let mut bytes = [0; RECORD_BYTES];
         bytes[..8].copy_from_slice(&self.at_ms.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.count.to_le_bytes());
         bytes[12] = match self.kind {
@@ -208,7 +209,7 @@ impl Ledger {
         let whole = bytes.len() as u64 / RECORD * RECORD;
         *read_to += whole;
         bytes
-            .chunks_exact(RECORD as usize)
+            .chunks_exact(RECORD_BYTES)
             .filter_map(Entry::from_bytes)
             .collect()
     }

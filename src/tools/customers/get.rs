@@ -150,10 +150,7 @@ fn head(record: &Record) -> Fields {
 }
 
 fn with_history(answer: Fields, name: &str, rows: Vec<Fields>, found: &Found) -> Fields {
-    let total = match found.total {
-        Total::Exact(total) => total,
-        Total::AtLeast(total) => total,
-    };
+    let (Total::Exact(total) | Total::AtLeast(total)) = found.total;
     let shown = rows.len() as u64;
     let mut answer = answer.with_list(name, rows);
     if total > shown {

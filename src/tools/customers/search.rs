@@ -104,20 +104,16 @@ async fn search(call: Call, arguments: SearchCustomers) -> Result<Fields, ToolEr
                 .is_some()
                 .then_some(reading.field)
                 .filter(|_| !empty);
-            return Ok(listing(&call, found, by_query, &tried));
+            return Ok(listing(&call, &found, by_query, &tried));
         }
     }
-    Ok(listing(
-        &call,
-        Found {
-            rows: Vec::new(),
-            total: Total::Exact(0),
-            next: None,
-            looked_at: None,
-        },
-        None,
-        &tried,
-    ))
+    let nothing = Found {
+        rows: Vec::new(),
+        total: Total::Exact(0),
+        next: None,
+        looked_at: None,
+    };
+    Ok(listing(&call, &nothing, None, &tried))
 }
 
 async fn look(
@@ -144,7 +140,7 @@ async fn look(
     Ok(found?)
 }
 
-fn listing(call: &Call, found: Found, matched_by: Option<&str>, tried: &[&str]) -> Fields {
+fn listing(call: &Call, found: &Found, matched_by: Option<&str>, tried: &[&str]) -> Fields {
     let binding = call.binding();
     let rows: Vec<_> = found
         .rows
@@ -233,31 +229,26 @@ fn free_text(query: &str) -> Vec<Reading> {
         return vec![by_address, by_name];
     }
     let mut readings = vec![by_name];
-    match query.rsplit_once(' ') {
-        Some((first, last)) => {
-            readings.push(Reading::new(
-                "contact",
-                &[
-                    ("contact_first_name", first.trim()),
-                    ("contact_last_name", last),
-                ],
-            ));
-            // Some accounts keep names the other way round.
-            readings.push(Reading::new(
-                "name (last name first)",
-                &[("name", &format!("{last}, {}", first.trim()))],
-            ));
-        }
-        None => {
-            readings.push(Reading::new(
-                "contact last name",
-                &[("contact_last_name", query)],
-            ));
-            readings.push(Reading::new(
-                "contact first name",
-                &[("contact_first_name", query)],
-            ));
-        }
+    if let Some((first, last)) = query.rsplit_once(' ') {
+        let (first, last) = (first.trim(), last.trim());
+        readings.push(Reading::new(
+            "contact",
+            &[("contact_first_name", first), ("contact_last_name", last)],
+        ));
+        // Some accounts keep names the other way round.
+        readings.push(Reading::new(
+            "name (last name first)",
+            &[("name", &format!("{last}, {first}"))],
+        ));
+    } else {
+        readings.push(Reading::new(
+            "contact last name",
+            &[("contact_last_name", query)],
+        ));
+        readings.push(Reading::new(
+            "contact first name",
+            &[("contact_first_name", query)],
+        ));
     }
     readings.push(by_address);
     readings.push(Reading::new("city", &[("city", query)]));

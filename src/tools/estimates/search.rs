@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
-    answer::{Fields, Listing, estimate},
+    answer::{Fields, Listing, cursor::Cursor, estimate},
     dates::DateRange,
     server::{
         call::Call,
@@ -94,10 +94,7 @@ async fn search(call: Call, arguments: SearchEstimates) -> Result<Fields, ToolEr
         .as_deref()
         .map(|text| call.binding().read(text))
         .transpose()?;
-    let range = match cursor
-        .as_ref()
-        .and_then(crate::answer::cursor::Cursor::range)
-    {
+    let range = match cursor.as_ref().and_then(Cursor::range) {
         Some(range) => Some(range),
         None => written(&call, &arguments)?,
     };

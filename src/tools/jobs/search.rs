@@ -29,7 +29,7 @@ struct SearchJobs {
     /// Job number, customer name, address or PO number; tried in turn, `matched_by` says which one it was.
     #[schemars(length(max = 200))]
     query: Option<String>,
-    /// Statuses by name, or "open" / "closed" for all such. Example: ["Scheduled", "On Hold"].
+    /// Statuses by name, or "open" / "closed" for all such. Example: Scheduled, On Hold.
     #[serde(default)]
     status: Vec<String>,
     /// Start date or range: today, this week, last month, 2026-11-22, 2026-11-01..2026-11-15. Return visits of older jobs are only on get_dispatch_board.
