@@ -175,6 +175,12 @@ impl McpClient {
         self.called(id)
     }
 
+    /// The whole answer of a tool, whether it succeeded or not.
+    pub(crate) fn answer_to_call(&mut self, tool: &str, arguments: &Value) -> Value {
+        let id = self.send_call(tool, arguments);
+        self.answer(id)
+    }
+
     /// The structured answer of a call that was sent before.
     pub(crate) fn called(&mut self, id: i64) -> Value {
         let answer = self.answer(id);
