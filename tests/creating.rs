@@ -425,8 +425,8 @@ fn what_service_fusion_refuses_is_passed_on_with_the_field_and_may_be_tried_agai
     let again = client.refusal("create_estimate", &arguments);
 
     assert_eq!(refused.code(), "rejected", "{refused:?}");
-    refused.says("service");
-    refused.says("No such service");
+    refused.says("services[0].service");
+    refused.says("can not be found");
     assert_eq!(
         again.code(),
         "rejected",

@@ -170,7 +170,7 @@ fn a_misspelt_argument_is_an_error_that_names_the_right_one() {
         ("search_customers", "e_mail", "email"),
         ("search_estimates", "older_than", "older_than_days"),
         ("get_customer", "includes", "include"),
-        ("create_job", "start", "start_time"),
+        ("create_job", "start_tme", "start_time"),
         ("get_dispatch_board", "dates", "date"),
     ] {
         let refused = client.refusal(tool, &json!({misspelt: "x"}));
