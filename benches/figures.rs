@@ -3,9 +3,15 @@
 //! Every figure is taken in the same run as what it is compared with, in turn, and printed as a median and a
 //! ratio: machines are noisy, ratios hold. Nothing here fails on a slow machine.
 
-#![expect(clippy::unwrap_used, reason = "a benchmark that cannot run should stop at once")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot run should stop at once"
+)]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-#![expect(clippy::cast_precision_loss, reason = "figures are shown with two digits")]
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "figures are shown with two digits"
+)]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -23,7 +29,11 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test" || argument == "--list") {
         return;
     }
-    println!("sf-mcp {} on {} threads\n", env!("CARGO_PKG_VERSION"), std::thread::available_parallelism().unwrap());
+    println!(
+        "sf-mcp {} on {} threads\n",
+        env!("CARGO_PKG_VERSION"),
+        std::thread::available_parallelism().unwrap()
+    );
     start_up();
     let sandbox = Sandbox::start();
     let mut server = Server::start(&sandbox.variables);
@@ -41,8 +51,17 @@ fn start_up() {
     let source = folder.join("trivial.rs");
     std::fs::write(&source, "fn main() {}").unwrap();
     let trivial = folder.join("trivial");
-    let compiled = Command::new("rustc").arg("-O").arg("-o").arg(&trivial).arg(&source).status().unwrap();
-    assert!(compiled.success(), "rustc could not compile an empty program");
+    let compiled = Command::new("rustc")
+        .arg("-O")
+        .arg("-o")
+        .arg(&trivial)
+        .arg(&source)
+        .status()
+        .unwrap();
+    assert!(
+        compiled.success(),
+        "rustc could not compile an empty program"
+    );
 
     let mut empty = Vec::new();
     let mut ours = Vec::new();
@@ -54,24 +73,40 @@ fn start_up() {
 
         let started = Instant::now();
         let mut server = Server::start(&[]);
-        server.request("tools/list", json!({}));
+        server.request("tools/list", &json!({}));
         ours.push(started.elapsed());
         memory.push(server.resident_mb());
     }
     std::fs::remove_dir_all(&folder).unwrap();
     let (empty, ours) = (median(&mut empty), median(&mut ours));
     println!("start of an empty Rust program      {:8.2} ms", ms(empty));
-    println!("start to the answer of tools/list   {:8.2} ms   {:.1} x", ms(ours), ratio(ours, empty));
+    println!(
+        "start to the answer of tools/list   {:8.2} ms   {:.1} x",
+        ms(ours),
+        ratio(ours, empty)
+    );
     memory.sort_by(f64::total_cmp);
-    println!("resident memory after it            {:8.1} MB\n", memory[memory.len() / 2]);
+    println!(
+        "resident memory after it            {:8.1} MB\n",
+        memory[memory.len() / 2]
+    );
 }
 
 fn sizes(server: &mut Server) {
-    let (_, catalogue) = server.request("tools/list", json!({}));
-    let tools = serde_json::from_str::<Value>(&catalogue).unwrap()["result"]["tools"].as_array().unwrap().len();
-    println!("catalogue of {tools} tools as sent        {:8} characters", catalogue.chars().count());
+    let (_, catalogue) = server.request("tools/list", &json!({}));
+    let tools = serde_json::from_str::<Value>(&catalogue).unwrap()["result"]["tools"]
+        .as_array()
+        .unwrap()
+        .len();
+    println!(
+        "catalogue of {tools} tools as sent        {:8} characters",
+        catalogue.chars().count()
+    );
     let (_, jobs) = server.call("search_jobs", &json!({"limit": 20}));
-    println!("search_jobs with 20 jobs as sent    {:8} characters\n", jobs.chars().count());
+    println!(
+        "search_jobs with 20 jobs as sent    {:8} characters\n",
+        jobs.chars().count()
+    );
 }
 
 fn one_record(server: &mut Server, bare: &mut Bare) {
@@ -100,7 +135,11 @@ fn list_of_twenty(server: &mut Server, bare: &mut Bare) {
 
 fn report(name: &str, own: &mut [Duration], raw: &mut [Duration]) {
     let (own, raw) = (median(own), median(raw));
-    println!("{name}: bare keep-alive GET {:.3} ms, through sf-mcp {:.3} ms", ms(raw), ms(own));
+    println!(
+        "{name}: bare keep-alive GET {:.3} ms, through sf-mcp {:.3} ms",
+        ms(raw),
+        ms(own)
+    );
     println!(
         "    own cost {:.3} ms, {:.1} x the bare exchange; {:.0} calls/s one after another\n",
         ms(own.saturating_sub(raw)),
@@ -117,7 +156,10 @@ fn sixteen_at_once(server: &mut Server, bare: &mut Bare) {
     let mut answered = 0;
     while answered < CALLS {
         while sent < CALLS && sent - answered < 16 {
-            server.send("tools/call", &json!({"name": "get_job", "arguments": {"job_id": ids[sent % ids.len()]}}));
+            server.send(
+                "tools/call",
+                &json!({"name": "get_job", "arguments": {"job_id": ids[sent % ids.len()]}}),
+            );
             sent += 1;
         }
         server.read_line();
@@ -126,10 +168,16 @@ fn sixteen_at_once(server: &mut Server, bare: &mut Bare) {
     let ours = CALLS as f64 / started.elapsed().as_secs_f64();
     let started = Instant::now();
     for round in 0..5_000 {
-        bare.get(&format!("/v1/jobs/{}?expand=techs_assigned", ids[round % ids.len()]));
+        bare.get(&format!(
+            "/v1/jobs/{}?expand=techs_assigned",
+            ids[round % ids.len()]
+        ));
     }
     let raw = 5_000.0 / started.elapsed().as_secs_f64();
-    println!("get_job, 16 at once: {ours:.0} calls/s; bare GETs one after another: {raw:.0}/s ({:.2} x)\n", ours / raw);
+    println!(
+        "get_job, 16 at once: {ours:.0} calls/s; bare GETs one after another: {raw:.0}/s ({:.2} x)\n",
+        ours / raw
+    );
 }
 
 fn median(times: &mut [Duration]) -> Duration {
@@ -160,7 +208,9 @@ impl Sandbox {
             .spawn()
             .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let variables = line
             .trim()
             .trim_start_matches("export ")
@@ -201,19 +251,28 @@ impl Server {
             .unwrap();
         let input = child.stdin.take().unwrap();
         let output = BufReader::with_capacity(1 << 20, child.stdout.take().unwrap());
-        Self { child, input, output, next_id: 1, home }
+        Self {
+            child,
+            input,
+            output,
+            next_id: 1,
+            home,
+        }
     }
 
     fn call(&mut self, tool: &str, arguments: &Value) -> (Duration, String) {
-        self.request("tools/call", json!({"name": tool, "arguments": arguments}))
+        self.request("tools/call", &json!({"name": tool, "arguments": arguments}))
     }
 
-    fn request(&mut self, method: &str, params: Value) -> (Duration, String) {
+    fn request(&mut self, method: &str, params: &Value) -> (Duration, String) {
         let started = Instant::now();
-        self.send(method, &params);
+        self.send(method, params);
         let line = self.read_line();
         let took = started.elapsed();
-        assert!(!line.contains("\"isError\":true") && !line.contains("\"error\":"), "{line}");
+        assert!(
+            !line.contains("\"isError\":true") && !line.contains("\"error\":"),
+            "{line}"
+        );
         (took, line)
     }
 
@@ -223,28 +282,46 @@ impl Server {
             "io.modelcontextprotocol/protocolVersion": "2026-07-28",
             "io.modelcontextprotocol/clientCapabilities": {}
         });
-        let message = json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params});
+        let message =
+            json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params});
         self.next_id += 1;
-        self.input.write_all(format!("{message}\n").as_bytes()).unwrap();
+        self.input
+            .write_all(format!("{message}\n").as_bytes())
+            .unwrap();
     }
 
     fn read_line(&mut self) -> String {
         let mut line = String::new();
-        assert!(self.output.read_line(&mut line).unwrap() > 0, "the server ended");
+        assert!(
+            self.output.read_line(&mut line).unwrap() > 0,
+            "the server ended"
+        );
         line
     }
 
     fn job_ids(&mut self) -> Vec<i64> {
         let (_, line) = self.call("search_jobs", &json!({"limit": 100}));
         let answer: Value = serde_json::from_str(&line).unwrap();
-        let jobs = answer["result"]["structuredContent"]["jobs"].as_array().unwrap();
-        jobs.iter().map(|job| job["job_id"].as_i64().unwrap()).collect()
+        let jobs = answer["result"]["structuredContent"]["jobs"]
+            .as_array()
+            .unwrap();
+        jobs.iter()
+            .map(|job| job["job_id"].as_i64().unwrap())
+            .collect()
     }
 
     fn resident_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
-        let kb: f64 = line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap_or_default();
+        let kb: f64 = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_default();
         kb / 1024.0
     }
 }
@@ -265,11 +342,21 @@ struct Bare {
 
 impl Bare {
     fn connect(variables: &[(String, String)]) -> Self {
-        let value = |name: &str| variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        let value = |name: &str| {
+            variables
+                .iter()
+                .find(|(known, _)| known == name)
+                .unwrap()
+                .1
+                .clone()
+        };
         let origin = value("SF_MCP_API_URL");
         let stream = TcpStream::connect(origin.trim_start_matches("http://")).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut bare = Self { stream: BufReader::with_capacity(1 << 20, stream), token: String::new() };
+        let mut bare = Self {
+            stream: BufReader::with_capacity(1 << 20, stream),
+            token: String::new(),
+        };
         let body = json!({
             "grant_type": "client_credentials",
             "client_id": value("SF_MCP_CLIENT_ID"),
@@ -281,7 +368,10 @@ impl Bare {
             body.len()
         ));
         let answer: Value = serde_json::from_slice(&answer).unwrap();
-        answer["access_token"].as_str().unwrap().clone_into(&mut bare.token);
+        answer["access_token"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut bare.token);
         bare
     }
 
@@ -299,7 +389,13 @@ impl Bare {
     fn last_request(&mut self) -> String {
         let log = self.exchange("GET /sandbox/log HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let log: Value = serde_json::from_slice(&log).unwrap();
-        let entry = log.as_array().unwrap().iter().rev().find(|entry| entry["path"] == "/v1/jobs").unwrap();
+        let entry = log
+            .as_array()
+            .unwrap()
+            .iter()
+            .rev()
+            .find(|entry| entry["path"] == "/v1/jobs")
+            .unwrap();
         let query = entry["query"].as_str().unwrap().replace(' ', "%20");
         format!("/v1/jobs?{query}")
     }

@@ -1,6 +1,6 @@
 //! What time it is: the system's clock, or one that a test has set.
 
-use std::time::Instant;
+use std::{sync::OnceLock, time::Instant};
 
 use jiff::{SpanRelativeTo, Timestamp, Zoned, civil::Date, tz::TimeZone};
 
@@ -10,7 +10,9 @@ use jiff::{SpanRelativeTo, Timestamp, Zoned, civil::Date, tz::TimeZone};
 #[derive(Clone, Debug)]
 pub struct Clock {
     set: Option<(Timestamp, Instant)>,
-    zone: TimeZone,
+    zone: OnceLock<TimeZone>,
+    /// Resolved at first use: finding a zone reads a hundred files, which a start must not.
+    name: Option<&'static str>,
 }
 
 impl Clock {
@@ -18,7 +20,17 @@ impl Clock {
     pub fn new(zone: TimeZone, set: Option<Timestamp>) -> Self {
         Self {
             set: set.map(|at| (at, Instant::now())),
-            zone,
+            zone: OnceLock::from(zone),
+            name: None,
+        }
+    }
+
+    /// A clock on the system's time, in the zone of that name or in this machine's.
+    pub fn system(name: Option<&'static str>) -> Self {
+        Self {
+            set: None,
+            zone: OnceLock::new(),
+            name,
         }
     }
 
@@ -33,7 +45,7 @@ impl Clock {
 
     /// Now, as the company's wall clock shows it.
     pub fn now(&self) -> Zoned {
-        self.timestamp().to_zoned(self.zone.clone())
+        self.timestamp().to_zoned(self.zone().clone())
     }
 
     pub fn today(&self) -> Date {
@@ -41,12 +53,15 @@ impl Clock {
     }
 
     pub fn zone(&self) -> &TimeZone {
-        &self.zone
+        self.zone.get_or_init(|| match self.name {
+            Some(name) => TimeZone::get(name).unwrap_or_else(|_| TimeZone::system()),
+            None => TimeZone::system(),
+        })
     }
 
     /// The zone's IANA name, or its offset where it has none.
     pub fn zone_name(&self) -> String {
-        self.zone
+        self.zone()
             .iana_name()
             .map_or_else(|| self.now().offset().to_string(), ToOwned::to_owned)
     }

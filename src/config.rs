@@ -21,7 +21,7 @@ pub struct Settings {
     pub demo: bool,
 
     /// Leave out every tool that creates something.
-    #[arg(long, env = "SF_MCP_READ_ONLY", global = true, num_args = 0..=1,
+    #[arg(long, env = "SF_MCP_READ_ONLY", global = true, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = clap::builder::BoolishValueParser::new())]
     pub read_only: Option<bool>,
 
@@ -156,12 +156,11 @@ impl Settings {
             .as_ref()
             .map_or_else(|| Ok(File::default()), read_file)?;
 
-        let zone = time_zone(self.time_zone.or(file.time_zone).as_deref(), self.demo)?;
-        let set_now = self
-            .now
-            .as_deref()
-            .map(|at| moment(at, &zone))
-            .transpose()?;
+        let clock = clock(
+            self.time_zone.or(file.time_zone).as_deref(),
+            self.now.as_deref(),
+            self.demo,
+        )?;
         let api_url = self
             .api_url
             .or(file.api_url)
@@ -171,14 +170,14 @@ impl Settings {
             demo: self.demo,
             read_only: self.read_only.or(file.read_only).unwrap_or(false),
             toolsets: toolsets(self.toolsets.or(file.toolsets))?,
-            clock: Clock::new(zone, set_now),
+            set_now: self.now.is_some().then(|| clock.timestamp()),
+            clock,
             max_answer: max_answer(self.max_answer.or(file.max_answer))?,
             timeout: Duration::from_secs(self.timeout.or(file.timeout).unwrap_or(240).max(1)),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
             api_url: checked_origin(&api_url)?,
             rate_window: Duration::from_millis(self.rate_window_ms.unwrap_or(60_000)),
             paths,
-            set_now,
         })
     }
 }
@@ -216,17 +215,23 @@ fn check_profile(profile: &str) -> Result<(), Error> {
     })
 }
 
-fn time_zone(name: Option<&str>, demo: bool) -> Result<TimeZone, Error> {
-    // The sandbox company sits in Dallas; its day should look like one there.
-    let Some(name) = name.or(demo.then_some("America/Chicago")) else {
-        return Ok(TimeZone::system());
+/// The sandbox company sits in Dallas; its day should look like one there.
+const DEMO_ZONE: &str = "America/Chicago";
+
+fn clock(zone: Option<&str>, now: Option<&str>, demo: bool) -> Result<Clock, Error> {
+    let unnamed = Clock::system(demo.then_some(DEMO_ZONE));
+    let zone = match zone {
+        None if now.is_none() => return Ok(unnamed),
+        None => unnamed.zone().clone(),
+        Some(name) => TimeZone::get(name).map_err(|_| Error::Value {
+            name: "the time zone",
+            value: name.to_owned(),
+            accepted: "it must be an IANA name such as `America/Chicago` or `America/New_York`"
+                .to_owned(),
+        })?,
     };
-    TimeZone::get(name).map_err(|_| Error::Value {
-        name: "the time zone",
-        value: name.to_owned(),
-        accepted: "it must be an IANA name such as `America/Chicago` or `America/New_York`"
-            .to_owned(),
-    })
+    let set = now.map(|at| moment(at, &zone)).transpose()?;
+    Ok(Clock::new(zone, set))
 }
 
 fn moment(text: &str, zone: &TimeZone) -> Result<jiff::Timestamp, Error> {

@@ -2,25 +2,24 @@
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{dates::DateRange, service_fusion::walk::Position};
 
 /// What a cursor holds. It names no record's content and grants nothing by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+///
+/// Its fields travel as a list without names: a cursor stands in every answer, twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    #[serde(rename = "h")]
     arguments: String,
-    #[serde(rename = "p")]
     pub position: Position,
     /// The dates that words such as `today` meant on the first page.
-    #[serde(rename = "r", skip_serializing_if = "Option::is_none", default)]
     range: Option<(Date, Date)>,
     /// Which reading of a free text matched on the first page.
-    #[serde(rename = "m", skip_serializing_if = "Option::is_none", default)]
     pub matched_by: Option<String>,
 }
+
+type Packed = (String, Position, Option<(Date, Date)>, Option<String>);
 
 /// Why a cursor cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,25 +55,31 @@ impl Binding {
         range: Option<DateRange>,
         matched_by: Option<&str>,
     ) -> String {
-        let cursor = Cursor {
-            arguments: self.0.clone(),
+        let range = range.map(|range| (range.from, range.to));
+        let packed: Packed = (
+            self.0.clone(),
             position,
-            range: range.map(|range| (range.from, range.to)),
-            matched_by: matched_by.map(ToOwned::to_owned),
-        };
-        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&cursor).unwrap_or_default())
+            range,
+            matched_by.map(ToOwned::to_owned),
+        );
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(&packed).unwrap_or_default())
     }
 
     pub fn read(&self, text: &str) -> Result<Cursor, Error> {
         let bytes = URL_SAFE_NO_PAD
             .decode(text.trim())
             .map_err(|_| Error::Unreadable)?;
-        let cursor: Cursor = serde_json::from_slice(&bytes).map_err(|_| Error::Unreadable)?;
-        if cursor.arguments == self.0 {
-            Ok(cursor)
-        } else {
-            Err(Error::OtherArguments)
+        let (arguments, position, range, matched_by): Packed =
+            serde_json::from_slice(&bytes).map_err(|_| Error::Unreadable)?;
+        if arguments != self.0 {
+            return Err(Error::OtherArguments);
         }
+        Ok(Cursor {
+            arguments,
+            position,
+            range,
+            matched_by,
+        })
     }
 }
 

@@ -29,6 +29,9 @@ pub const ROW_FIELDS: &[&str] = &[
 
 /// Scalar fields that `fields` may add to a row, by the API's own names.
 pub const MORE_FIELDS: &[&str] = &[
+    "description",
+    "category",
+    "street_1",
     "sub_status",
     "total",
     "due_total",
@@ -55,8 +58,11 @@ pub const MORE_FIELDS: &[&str] = &[
     "is_requires_follow_up",
 ];
 
+/// Characters of a job's description in a list: enough to tell jobs apart, few enough for twenty of them.
+const DESCRIPTION: usize = 28;
+
 /// One line about a job. `more` names further fields of the record.
-pub fn row(job: &Record, more: &[String]) -> Fields {
+pub fn row(job: &Record, more: &[&str]) -> Fields {
     let mut row = Fields::new()
         .with("job_id", job.id("id"))
         .with("number", job.text("number"))
@@ -66,12 +72,12 @@ pub fn row(job: &Record, more: &[String]) -> Fields {
         .with("date", job.date("start_date").map(|date| date.to_string()))
         .with("time", time_window(job))
         .with("technicians", technicians(job))
-        .with("address", short_address(job))
-        .with("category", job.text("category"))
+        .with("city", job.text("city"))
         .with("priority", unusual_priority(job))
         .with(
             "description",
-            job.text("description").map(|text| excerpt(&text, 60)),
+            job.text("description")
+                .map(|text| excerpt(&text, DESCRIPTION)),
         );
     if job.date("end_date") > job.date("start_date") {
         row.put(
@@ -80,7 +86,10 @@ pub fn row(job: &Record, more: &[String]) -> Fields {
         );
     }
     for name in more {
-        row.put(name, shown(job, name));
+        match *name {
+            "street_1" => row.put("address", short_address(job)),
+            name => row.put(name, shown(job, name)),
+        }
     }
     row
 }

@@ -304,7 +304,11 @@ impl ListQuery {
     /// Scalar fields to send; without any, all come.
     #[must_use]
     pub fn fields(mut self, names: &[&'static str]) -> Self {
-        self.fields.extend(names);
+        for name in names {
+            if !self.fields.contains(name) {
+                self.fields.push(name);
+            }
+        }
         self
     }
 
@@ -431,7 +435,9 @@ mod tests {
                 let param = format!("filters[{filter}]");
                 let documented = known["filters"].as_array().unwrap();
                 assert!(
-                    documented.iter().any(|entry| entry["param"] == param.as_str()),
+                    documented
+                        .iter()
+                        .any(|entry| entry["param"] == param.as_str()),
                     "{} filter {filter}",
                     resource.path
                 );

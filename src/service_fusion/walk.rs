@@ -23,22 +23,45 @@ const AT_ONCE: usize = 4;
 
 /// A place between two rows of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Packed", into = "Packed")]
 pub struct Position {
     /// Rows of the unfiltered list that lie behind.
-    #[serde(rename = "o")]
     pub offset: u64,
     /// Id of the row just before the place.
-    #[serde(rename = "a")]
     pub anchor: i64,
     /// Length of the list when the place was noted.
-    #[serde(rename = "n")]
     pub length: u64,
     /// Matching rows in the whole list, once that is known.
-    #[serde(rename = "t")]
     pub matches: Option<u64>,
     /// Matching rows delivered so far.
-    #[serde(rename = "d")]
     pub delivered: u64,
+}
+
+/// The fields in their order, without names.
+type Packed = (u64, i64, u64, Option<u64>, u64);
+
+impl From<Packed> for Position {
+    fn from((offset, anchor, length, matches, delivered): Packed) -> Self {
+        Self {
+            offset,
+            anchor,
+            length,
+            matches,
+            delivered,
+        }
+    }
+}
+
+impl From<Position> for Packed {
+    fn from(place: Position) -> Self {
+        (
+            place.offset,
+            place.anchor,
+            place.length,
+            place.matches,
+            place.delivered,
+        )
+    }
 }
 
 /// How many rows match.

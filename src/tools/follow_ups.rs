@@ -192,7 +192,7 @@ async fn unbilled_jobs(call: &Call, limit: usize) -> Result<Fields, ToolError> {
         .keep(|row| row.list("invoices").is_empty())
         .all()
         .await?;
-    Ok(jobs(&found, limit, &["total".to_owned()]).with("since", since.to_string()))
+    Ok(jobs(&found, limit, &["total"]).with("since", since.to_string()))
 }
 
 /// Finished, and by its name not yet billed.
@@ -205,7 +205,7 @@ fn is_unbilled(status: &str) -> bool {
     to_bill || (Stage::of(status) == Stage::Done && !billed)
 }
 
-fn jobs(found: &Found, limit: usize, more: &[String]) -> Fields {
+fn jobs(found: &Found, limit: usize, more: &[&str]) -> Fields {
     let rows = found
         .rows
         .iter()

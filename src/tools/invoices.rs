@@ -218,7 +218,7 @@ async fn get(call: Call, arguments: GetInvoice) -> Result<Fields, ToolError> {
         .with("notes", record.text("notes"))
         .with("mailed", job::day(&record, "mail_send_date"));
     if let Some(job) = job {
-        answer.put("job", job::row(&job, &["due_total".to_owned()]));
+        answer.put("job", job::row(&job, &["due_total"]));
     }
     Ok(answer)
 }

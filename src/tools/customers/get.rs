@@ -91,7 +91,7 @@ async fn get(call: Call, arguments: GetCustomer) -> Result<Fields, ToolError> {
                     .rows
                     .iter()
                     .take(HISTORY)
-                    .map(|(row, _)| job::row(row, &["total".to_owned()]))
+                    .map(|(row, _)| job::row(row, &["total"]))
                     .collect();
                 answer = with_history(answer, "jobs", rows, &found);
             }

@@ -118,7 +118,7 @@ async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
         Outcome::DryRun(shown) => shown.with("customer", name),
         Outcome::Created(record) => {
             let created = Fields::new().with("created", true);
-            let answer = Fields(created.0.into_iter().chain(job::row(&record, &[]).0).collect());
+            let answer = Fields(created.0.into_iter().chain(job::row(&record, &["street_1", "category"]).0).collect());
             match record.id("customer_id") {
                 Some(other) if other != id => answer.with(
                     "warning",
@@ -127,7 +127,7 @@ async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
                 _ => answer,
             }
         }
-        Outcome::Repeated(record) => job::row(&record, &[])
+        Outcome::Repeated(record) => job::row(&record, &["street_1", "category"])
             .with("repeated", "the same job was created in the last ten minutes; this is that one, nothing new was made"),
     })
 }
@@ -224,6 +224,6 @@ async fn newest(
         .filter(|(row, _)| row.id("customer_id") == Some(customer_id))
         .filter(|(row, _)| row.text("description").unwrap_or_default() == description.trim())
         .take(5)
-        .map(|(row, _)| job::row(row, &["created_at".to_owned()]).into())
+        .map(|(row, _)| job::row(row, &["created_at"]).into())
         .collect())
 }

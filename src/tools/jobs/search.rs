@@ -1,10 +1,12 @@
 //! `search_jobs`.
 
+use jiff::{Timestamp, tz::TimeZone};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::{
     answer::{Fields, Listing, job},
+    clock::Clock,
     dates::{DateRange, filter_moment, parse_moment},
     server::{
         call::Call,
@@ -21,7 +23,7 @@ use crate::{
 };
 
 const DESCRIPTION: &str = "Find jobs (work orders) by status, date, customer, technician, category, number, PO or address; also unassigned, unscheduled or \
-recently changed ones. Returns one line a job with id, status, date, time window, technicians and address, and the exact total. \
+recently changed ones. Returns one line a job with id, status, date, time window, technicians and city, and the exact total. \
 For one whole day use get_dispatch_board; for everything about one job use get_job.";
 
 #[derive(Deserialize, JsonSchema)]
@@ -58,7 +60,7 @@ struct SearchJobs {
     unscheduled: bool,
     /// Only jobs changed since: "2 hours ago", yesterday, 2026-11-22T08:00. Newest change first.
     changed_since: Option<String>,
-    /// More fields per row, by Service Fusion's names: total, due_total, payment_status, po_number, completion_notes, closed_at and others.
+    /// More fields per row, by Service Fusion's names: description (longer), street_1, category, total, due_total, payment_status, po_number, completion_notes, closed_at and others.
     #[serde(default)]
     fields: Vec<String>,
     /// Rows to return, 1 to 100 (20 if left out).
@@ -222,7 +224,11 @@ async fn plan(
     if let Some(since) = &arguments.changed_since {
         let moment = parse_moment(since, call.clock()).map_err(date_argument("changed_since"))?;
         query = query
-            .filter("updated_date][gte", filter_moment(moment))
+            .filter(
+                "updated_date][gte",
+                filter_moment(since_in_any_reading(moment, call.clock())),
+            )
+            .fields(&["updated_at"])
             .sort("-updated_at,-id");
     }
     let technician = match &arguments.technician {
@@ -236,6 +242,14 @@ async fn plan(
         unassigned: arguments.unassigned,
         unscheduled: arguments.unscheduled,
     })
+}
+
+/// Service Fusion labels the company's wall clock as UTC, and nobody knows which of the two its filter compares.
+/// The earlier reading finds every change either way.
+fn since_in_any_reading(moment: Timestamp, clock: &Clock) -> Timestamp {
+    let wall = moment.to_zoned(clock.zone().clone()).datetime();
+    let labelled = wall.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp());
+    labelled.map_or(moment, |labelled| labelled.min(moment))
 }
 
 async fn look(
@@ -263,12 +277,20 @@ fn listing(
     matched_by: Option<&'static str>,
 ) -> Fields {
     let binding = call.binding();
+    let mut more: Vec<&str> = arguments.fields.iter().map(String::as_str).collect();
+    if arguments.address.is_some() || matched_by == Some("address") {
+        // Who searched by street wants to see it.
+        more.push("street_1");
+    }
+    if arguments.changed_since.is_some() && !more.contains(&"updated_at") {
+        more.push("updated_at");
+    }
     let rows = found
         .rows
         .iter()
         .map(|(row, position)| {
             (
-                job::row(row, &arguments.fields),
+                job::row(row, &more),
                 binding.cursor(*position, range, matched_by),
             )
         })
