@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub(crate) use client::{McpClient, Serve};
+pub(crate) use client::{McpClient, Refusal, Serve};
 pub(crate) use http::http;
 pub(crate) use sandbox::Sandbox;
 
