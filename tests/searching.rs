@@ -528,7 +528,7 @@ fn what_was_said_is_read_the_likely_way_and_the_answer_tells_which() {
             "customers",
         ),
         ("search_customers", "7933 Hulen", "address", "customers"),
-        ("search_customers", "Mesquite", "city", "customers"),
+        ("search_customers", "Colleyville", "city", "customers"),
         ("search_jobs", "#10835", "number", "jobs"),
         ("search_jobs", "Elm Street Dental", "customer", "jobs"),
         ("search_jobs", "628 Preston", "address", "jobs"),
