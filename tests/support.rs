@@ -1,0 +1,103 @@
+//! Starts and stops the real things: a home folder, the sandbox, the server, a command.
+
+mod client;
+mod http;
+mod sandbox;
+
+use std::{
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+pub(crate) use client::{McpClient, Refusal, Serve};
+pub(crate) use http::http;
+pub(crate) use sandbox::Sandbox;
+
+/// A Wednesday afternoon: before it lies half a day of work, after it the other half.
+pub(crate) const NOW: &str = "2026-11-18T14:30";
+pub(crate) const TODAY: &str = "2026-11-18";
+pub(crate) const ZONE: &str = "America/Chicago";
+/// No answer is waited for longer than this: something hangs then.
+pub(crate) const HANG_GUARD: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A folder of its own for what the program keeps between runs.
+pub(crate) struct Home(TempDir);
+
+impl Home {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// The program with nothing of this machine's settings, its clock set.
+pub(crate) fn sf_mcp() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sf-mcp"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("SF_MCP_")) {
+        command.env_remove(name);
+    }
+    command
+        .env("SF_MCP_NOW", NOW)
+        .env("SF_MCP_TIME_ZONE", ZONE)
+        .env("NO_PROXY", "127.0.0.1")
+        .stdin(Stdio::null());
+    command
+}
+
+/// A command that ran to its end.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+/// Runs a command that needs no company.
+pub(crate) fn run(home: &Home, arguments: &[&str]) -> Ran {
+    let output = sf_mcp()
+        .env("SF_MCP_HOME", home.path())
+        .args(arguments)
+        .output();
+    output.unwrap().into()
+}
+
+/// The rows of a list in an answer.
+pub(crate) fn rows<'a>(answer: &'a Value, plural: &str) -> &'a Vec<Value> {
+    answer[plural]
+        .as_array()
+        .unwrap_or_else(|| panic!("no list `{plural}` in {answer}"))
+}
+
+/// The ids of a list in an answer, in order.
+pub(crate) fn ids(answer: &Value, plural: &str, id: &str) -> Vec<i64> {
+    rows(answer, plural)
+        .iter()
+        .map(|row| {
+            row[id]
+                .as_i64()
+                .unwrap_or_else(|| panic!("no `{id}` in {row}"))
+        })
+        .collect()
+}
+
+/// An id as Service Fusion sends it: now and then as a text.
+pub(crate) fn integer(value: &Value) -> Option<i64> {
+    value
+        .as_i64()
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+}
