@@ -76,7 +76,7 @@ class Conversation:
     """What every client must be able to do, in the mode and protocol the subclass names."""
 
     def client(self, env, *arguments):
-        return Client(StdioServerParameters(command=BINARY, args=["serve", *arguments], env=env), mode=self.mode)
+        return Client(StdioServerParameters(command=BINARY, args=["serve", *arguments], env=env), mode=self.mode, read_timeout_seconds=60)
 
     async def asyncSetUp(self):
         self.home = Home()
