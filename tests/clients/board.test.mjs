@@ -214,6 +214,8 @@ describe("the dispatch board", () => {
                     const inner = await view.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
                     const outer = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
                     assert.ok(inner[0] <= inner[1] && outer[0] <= outer[1], `${name}: ${inner} ${outer}`);
+                    const columns = await view.evaluate(() => document.querySelector(".board")?.scrollWidth ?? 0);
+                    assert.ok(width > 360 || columns <= width, `${name}: a phone scrolls sideways, ${columns}`);
                     assert.ok((await view.evaluate(() => document.documentElement.getBoundingClientRect().height)) <= 500, name);
                     assert.deepEqual(await violations(view, theme), [], name);
                     assert.deepEqual(problems, [], name);
