@@ -11,6 +11,7 @@ mod cli;
 mod creating;
 mod dispatch;
 mod handshake;
+mod login;
 mod resilience;
 mod searching;
 mod snapshots;

@@ -338,12 +338,10 @@ impl Inner {
 /// The stored token, when it lasts and is not the one that was rejected.
 fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
     let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
-    // A clock that was set back must not make a token last for days.
-    let left = u64::try_from(left)
-        .ok()
-        .filter(|left| *left < 25 * 3_600_000)?;
+    // A clock that was set back must not make a token last longer than it was given.
+    let left = u64::try_from(left.min(secrets.life)).ok()?;
     let token = Token {
-        life: Duration::from_hours(1),
+        life: Duration::from_millis(u64::try_from(secrets.life).unwrap_or(0)),
         ..Token::new(secrets.access_token.clone(), Duration::from_millis(left))
     };
     let rejected = than.is_some_and(|than| than.is(&token));
@@ -388,6 +386,7 @@ impl Renewal<'_> {
         let secrets = Secrets {
             access_token: grant.access_token.clone(),
             expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),
+            life: millis(grant.expires_in),
             refresh_token: grant.refresh_token.or(self.secrets.refresh_token),
             ..self.secrets
         };

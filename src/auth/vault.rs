@@ -59,6 +59,8 @@ pub struct Secrets {
     pub access_token: SecretString,
     /// Unix ms.
     pub expires_at: i64,
+    /// From issue to expiry, in ms.
+    pub life: i64,
     pub refresh_token: Option<SecretString>,
     /// Who signed in, for people.
     pub account: String,
@@ -151,12 +153,14 @@ impl Vault {
         let needed = |column: &str| {
             text(column)?.ok_or_else(|| self.does_not_open(seal::Error::DoesNotOpen))
         };
-        let expires_at = needed("expires_at")?.expose_secret().parse().unwrap_or(0);
+        let lasts = needed("expires_at")?;
+        let (expires_at, life) = lasts.expose_secret().split_once(' ').unwrap_or_default();
         Ok(Secrets {
             client_id: needed("client_id")?,
             client_secret: needed("client_secret")?,
             access_token: needed("access_token")?,
-            expires_at,
+            expires_at: expires_at.parse().unwrap_or(0),
+            life: life.parse().unwrap_or(0),
             refresh_token: text("refresh_token")?,
             account: text("account")?
                 .map(|account| account.expose_secret().to_owned())
@@ -270,7 +274,7 @@ impl Vault {
         key: &SealingKey,
         secrets: &Secrets,
     ) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
-        let expires_at = secrets.expires_at.to_string();
+        let expires_at = format!("{} {}", secrets.expires_at, secrets.life);
         let mut plain = vec![
             ("client_id", secrets.client_id.expose_secret()),
             ("client_secret", secrets.client_secret.expose_secret()),
@@ -360,6 +364,7 @@ mod tests {
             client_secret: "planted-secret".to_owned().into(),
             access_token: token.to_owned().into(),
             expires_at: 1_800_000_000_000,
+            life: 3_600_000,
             refresh_token: Some("planted-refresh".to_owned().into()),
             account: "Carol".to_owned(),
         }

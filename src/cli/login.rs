@@ -88,7 +88,8 @@ impl Login {
         let secrets = Secrets {
             client_id: client_id.into(),
             client_secret,
-            expires_at: expiry(&grant),
+            expires_at: jiff::Timestamp::now().as_millisecond() + life(&grant),
+            life: life(&grant),
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
             account: account.clone(),
@@ -220,9 +221,9 @@ fn asked(prompt: &str) -> Result<String, Failure> {
     Ok(line.trim().to_owned())
 }
 
-fn expiry(grant: &Grant) -> i64 {
-    let life = i64::try_from(grant.expires_in.as_millis()).unwrap_or(0);
-    jiff::Timestamp::now().as_millisecond() + life
+/// In milliseconds.
+fn life(grant: &Grant) -> i64 {
+    i64::try_from(grant.expires_in.as_millis()).unwrap_or(0)
 }
 
 fn sign_in_failed(problem: oauth::Error) -> Failure {

@@ -1,0 +1,416 @@
+//! Signing in once, and what every process on the machine makes of it.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+
+use crate::support::{Home, McpClient, Ran, Sandbox, Serve, http, run, sf_mcp};
+
+/// A command that speaks to this sandbox and has no credentials of its own.
+fn command(sandbox: &Sandbox, home: &Home, arguments: &[&str]) -> Command {
+    let mut command = sf_mcp();
+    command
+        .env("SF_MCP_HOME", home.path())
+        .env("SF_MCP_API_URL", sandbox.origin())
+        .env("SF_MCP_KEYCHAIN", "off")
+        .args(arguments);
+    command
+}
+
+fn login_with(sandbox: &Sandbox, home: &Home, secret: &str) -> Ran {
+    let mut child = command(
+        sandbox,
+        home,
+        &[
+            "login",
+            "--client-id",
+            "sandbox-consumer",
+            "--client-secret-stdin",
+        ],
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{secret}").unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+fn log_in(sandbox: &Sandbox, home: &Home) {
+    let ran = login_with(sandbox, home, "sandbox-consumer-secret");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+}
+
+/// Goes through the browser's part by hand: the printed address, the consent page's form, the redirect.
+fn log_in_by_browser(sandbox: &Sandbox, home: &Home) -> Ran {
+    let mut child = command(
+        sandbox,
+        home,
+        &[
+            "login",
+            "--browser",
+            "--no-open",
+            "--client-id",
+            "sandbox-app",
+            "--client-secret-stdin",
+        ],
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    writeln!(child.stdin.take().unwrap(), "sandbox-app-secret").unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let address = loop {
+        let mut line = String::new();
+        assert!(
+            said.read_line(&mut line).unwrap() > 0,
+            "no address was printed"
+        );
+        if line.trim().starts_with("http") {
+            break line.trim().to_owned();
+        }
+    };
+    let query = address.split_once('?').unwrap().1;
+    let form = format!("{query}&decision=allow");
+    let back = location_after(&sandbox.origin(), &form);
+    let (host, target) = back.trim_start_matches("http://").split_once('/').unwrap();
+    let (_, page) = http(host, "GET", &format!("/{target}"), None, "");
+    assert!(page.contains("Signed in"), "{page}");
+    let output = child.wait_with_output().unwrap();
+    output.into()
+}
+
+/// Posts the consent page's form and returns where it sends the browser.
+fn location_after(origin: &str, form: &str) -> String {
+    let address = origin.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "POST /oauth/authorize HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let line = answer
+        .lines()
+        .find(|line| line.to_lowercase().starts_with("location:"));
+    let line = line.unwrap_or_else(|| panic!("no redirect: {answer}"));
+    line.split_once(':').unwrap().1.trim().to_owned()
+}
+
+/// A server without credentials in its environment.
+fn server(sandbox: &Sandbox, home: &Home) -> McpClient {
+    Serve::signed_out(home)
+        .env("SF_MCP_API_URL", &sandbox.origin())
+        .start()
+}
+
+#[test]
+fn nothing_is_stored_before_the_credentials_have_worked() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+
+    let refused = login_with(&sandbox, &home, "wrong");
+
+    assert_eq!(refused.code, Some(3));
+    assert!(
+        refused.stderr.contains("Nothing was stored"),
+        "{}",
+        refused.stderr
+    );
+    assert!(!home.path().join("state/default/tokens.db").exists());
+}
+
+#[test]
+fn a_login_that_fails_leaves_the_earlier_one_in_place() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    log_in(&sandbox, &home);
+
+    login_with(&sandbox, &home, "wrong");
+
+    assert!(server(&sandbox, &home).call("list_technicians", &json!({}))["total"].is_number());
+}
+
+#[test]
+fn a_server_that_runs_already_notices_login_and_logout() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let mut client = server(&sandbox, &home);
+    client
+        .refusal("get_job", &json!({"number": "10840"}))
+        .says("sf-mcp login");
+
+    log_in(&sandbox, &home);
+    assert!(client.call("search_jobs", &json!({"limit": 1}))["total"].is_number());
+
+    let out: Ran = command(&sandbox, &home, &["logout"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    client
+        .refusal("search_jobs", &json!({"limit": 2}))
+        .says("nobody is signed in");
+}
+
+#[test]
+fn sixteen_processes_with_eight_calls_each_renew_once() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    log_in(&sandbox, &home);
+    let mut clients: Vec<McpClient> = (0..16).map(|_| server(&sandbox, &home)).collect();
+    for client in &mut clients {
+        client.call("search_jobs", &json!({"limit": 1}));
+    }
+    let before = sandbox.state()["client_credentials"].as_u64().unwrap();
+
+    sandbox.faults(
+        &json!([{"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"}]),
+    );
+    let calls: Vec<Vec<i64>> = clients
+        .iter_mut()
+        .map(|client| {
+            (0..8)
+                .map(|page| client.send_call("search_jobs", &json!({"limit": 10 + page})))
+                .collect()
+        })
+        .collect();
+
+    for (client, calls) in clients.iter_mut().zip(calls) {
+        for id in calls {
+            assert!(client.called(id)["total"].is_number());
+        }
+    }
+    let state = sandbox.state();
+    assert_eq!(state["client_credentials"].as_u64().unwrap() - before, 1);
+    assert_eq!(state["refresh_reuse"], 0);
+}
+
+#[test]
+fn a_browser_login_renews_with_its_refresh_token_and_never_spends_one_twice() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    let ran = log_in_by_browser(&sandbox, &home);
+    assert_eq!(ran.code, Some(0));
+    let mut clients: Vec<McpClient> = (0..4).map(|_| server(&sandbox, &home)).collect();
+
+    for round in 0..5 {
+        sandbox.faults(
+            &json!([{"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"}]),
+        );
+        let calls: Vec<i64> = clients
+            .iter_mut()
+            .map(|client| client.send_call("search_jobs", &json!({"limit": round + 1})))
+            .collect();
+        for (client, id) in clients.iter_mut().zip(calls) {
+            assert!(client.called(id)["total"].is_number());
+        }
+    }
+
+    let state = sandbox.state();
+    assert_eq!(state["refreshes"], 5);
+    assert_eq!(state["refresh_reuse"], 0);
+}
+
+#[test]
+fn a_refresh_whose_answer_is_lost_asks_for_a_new_sign_in_and_is_not_repeated() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    log_in_by_browser(&sandbox, &home);
+    let mut client = server(&sandbox, &home);
+    sandbox.faults(&json!([
+        {"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"},
+        {"match": {"grant": "refresh_token"}, "times": 1, "kind": "drop_after"}
+    ]));
+
+    client
+        .refusal("search_jobs", &json!({"limit": 1}))
+        .says("sf-mcp login");
+    client
+        .refusal("search_jobs", &json!({"limit": 2}))
+        .says("sf-mcp login");
+
+    assert_eq!(sandbox.state()["refresh_reuse"], 0);
+    log_in_by_browser(&sandbox, &home);
+    assert!(client.call("search_jobs", &json!({"limit": 3}))["total"].is_number());
+}
+
+#[test]
+fn client_credentials_heal_by_themselves_when_an_answer_is_lost() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    log_in(&sandbox, &home);
+    let mut client = server(&sandbox, &home);
+    sandbox.faults(&json!([
+        {"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"},
+        {"match": {"grant": "client_credentials"}, "times": 1, "kind": "drop_after"}
+    ]));
+
+    assert!(client.call("search_jobs", &json!({"limit": 1}))["total"].is_number());
+}
+
+#[test]
+fn a_process_killed_in_the_middle_of_a_refresh_costs_no_reuse() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    log_in_by_browser(&sandbox, &home);
+    let mut client = server(&sandbox, &home);
+    sandbox.faults(&json!([
+        {"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"},
+        {"match": {"grant": "refresh_token"}, "times": 1, "kind": "hang"}
+    ]));
+    client.send_call("search_jobs", &json!({"limit": 1}));
+    sandbox.wait_for(|state| {
+        state["in_flight"].as_u64() >= Some(1) && state["token_requests"].as_u64() >= Some(2)
+    });
+    drop(client);
+
+    let mut next = server(&sandbox, &home);
+    next.refusal("search_jobs", &json!({"limit": 1}))
+        .says("sf-mcp login");
+
+    assert_eq!(sandbox.state()["refresh_reuse"], 0);
+}
+
+#[test]
+fn a_lost_or_changed_key_is_named_and_nothing_is_overwritten() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    log_in(&sandbox, &home);
+    let key = home.path().join("default.key");
+    let kept = std::fs::read(&key).unwrap();
+
+    std::fs::remove_file(&key).unwrap();
+    server(&sandbox, &home)
+        .refusal("search_jobs", &json!({}))
+        .says("default.key");
+    assert!(!key.exists());
+
+    std::fs::write(&key, "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").unwrap();
+    server(&sandbox, &home)
+        .refusal("search_jobs", &json!({}))
+        .says("another key");
+
+    std::fs::write(&key, kept).unwrap();
+    assert!(server(&sandbox, &home).call("search_jobs", &json!({}))["total"].is_number());
+}
+
+#[test]
+fn a_damaged_file_is_a_clear_error_and_signing_in_again_is_named() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    log_in(&sandbox, &home);
+    let file = home.path().join("state/default/tokens.db");
+    std::fs::write(&file, vec![0x5a; 20_000]).unwrap();
+
+    let refusal = server(&sandbox, &home).refusal("search_jobs", &json!({}));
+
+    refusal.says("tokens.db");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn no_secret_is_in_a_file_a_log_or_the_process_table() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    log_in(&sandbox, &home);
+    let mut client = Serve::signed_out(&home)
+        .env("SF_MCP_API_URL", &sandbox.origin())
+        .env("SF_MCP_LOG", "trace")
+        .start();
+    client.call("search_jobs", &json!({"limit": 1}));
+    let process = format!("/proc/{}", client.process_id());
+    let mut seen = Vec::new();
+    for part in ["cmdline", "environ"] {
+        seen.extend(std::fs::read(format!("{process}/{part}")).unwrap_or_default());
+    }
+    seen.extend(client.finish().stderr.into_bytes());
+    for folder in [home.path().to_owned(), home.path().join("state/default")] {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            seen.extend(if path.is_file() {
+                std::fs::read(path).unwrap()
+            } else {
+                Vec::new()
+            });
+        }
+    }
+    let text = String::from_utf8_lossy(&seen);
+    assert!(!text.contains("sandbox-consumer-secret"));
+    assert!(!text.contains("Bearer "));
+}
+
+#[test]
+fn status_and_doctor_say_what_to_do() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let nobody = run(&home, &["status"]);
+    assert_eq!(nobody.code, Some(3));
+    assert!(
+        nobody.stdout.contains("run `sf-mcp login`"),
+        "{}",
+        nobody.stdout
+    );
+
+    log_in(&sandbox, &home);
+
+    let status: Ran = command(&sandbox, &home, &["status", "--json"])
+        .output()
+        .unwrap()
+        .into();
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["signed_in"], true);
+    assert_eq!(status["key"], "file");
+    let doctor: Ran = command(&sandbox, &home, &["doctor"])
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(doctor.code, Some(0), "{}", doctor.stdout);
+    assert!(doctor.stdout.contains("answers as"), "{}", doctor.stdout);
+}
+
+#[test]
+fn a_guessed_redirect_cannot_end_a_browser_login() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let mut child = command(
+        &sandbox,
+        &home,
+        &[
+            "login",
+            "--browser",
+            "--no-open",
+            "--client-id",
+            "sandbox-app",
+            "--client-secret-stdin",
+        ],
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .stderr(Stdio::piped())
+    .spawn()
+    .unwrap();
+    writeln!(child.stdin.take().unwrap(), "sandbox-app-secret").unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("redirect_uri") {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0);
+    }
+    let port = line
+        .split("127.0.0.1%3A")
+        .nth(1)
+        .unwrap()
+        .split('%')
+        .next()
+        .unwrap();
+
+    let (status, body) = http(
+        &format!("127.0.0.1:{port}"),
+        "GET",
+        "/callback?code=stolen&state=guessed",
+        None,
+        "",
+    );
+
+    assert_eq!(status, 400, "{body}");
+    assert!(child.try_wait().unwrap().is_none());
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
