@@ -249,6 +249,29 @@ fn a_create_is_checked_before_anything_is_sent() {
             "source",
         ),
         ("create_customer", json!({"name": "A".repeat(300)}), "name"),
+    ] {
+        let refused = client.refusal(tool, &arguments);
+
+        assert_eq!(
+            refused.code(),
+            "invalid_argument",
+            "{arguments}: {refused:?}"
+        );
+        assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
+    }
+    for path in ["/v1/jobs", "/v1/customers", "/v1/estimates"] {
+        assert_eq!(posts(&sandbox, path), 0, "{path}");
+    }
+}
+
+#[test]
+fn an_estimate_is_checked_before_anything_is_sent() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let id = dental(&sandbox);
+
+    for (tool, arguments, argument) in [
         (
             "create_estimate",
             json!({"customer_id": id, "rating": 9}),
@@ -274,12 +297,22 @@ fn a_create_is_checked_before_anything_is_sent() {
         );
         assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
     }
-    let nobody = client.refusal("create_job", &json!({"customer_id": 999_999_999}));
-    assert_eq!(nobody.code(), "not_found");
-    nobody.says("search_customers");
     for path in ["/v1/jobs", "/v1/customers", "/v1/estimates"] {
         assert_eq!(posts(&sandbox, path), 0, "{path}");
     }
+}
+
+#[test]
+fn a_job_for_a_customer_who_does_not_exist_is_not_sent() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+
+    let nobody = client.refusal("create_job", &json!({"customer_id": 999_999_999}));
+
+    assert_eq!(nobody.code(), "not_found");
+    nobody.says("search_customers");
+    assert_eq!(posts(&sandbox, "/v1/jobs"), 0);
 }
 
 #[test]

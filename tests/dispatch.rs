@@ -186,7 +186,7 @@ fn a_board_can_be_narrowed_and_says_what_there_is() {
         .map(|one| one["date"].as_str().unwrap())
         .collect();
     assert!(days.len() >= 4, "{days:?}");
-    assert_eq!(days.contains(TODAY), true);
+    assert!(days.contains(TODAY));
 }
 
 #[test]

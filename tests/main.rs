@@ -1,7 +1,6 @@
 //! sf-mcp as its users meet it: the real program over stdio, against the sandbox company over real HTTP.
 
 #![expect(
-    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "what a test's support cannot do fails the test"

@@ -256,6 +256,26 @@ fn a_value_that_is_not_accepted_is_refused_with_those_that_are() {
             "unassigned",
             "true or false",
         ),
+    ] {
+        let refused = client.refusal(tool, &arguments);
+
+        assert_eq!(
+            refused.code(),
+            "invalid_argument",
+            "{arguments}: {refused:?}"
+        );
+        assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
+        refused.says(accepted);
+    }
+}
+
+#[test]
+fn the_other_tools_refuse_such_values_too() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+
+    for (tool, arguments, argument, accepted) in [
         (
             "list_equipment",
             json!({"customer_id": 1, "warranty": "valud"}),
