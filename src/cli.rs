@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::{Config, Settings};
 
@@ -113,7 +113,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
-    let mut cli = Cli::parse();
+    let mut cli = parse();
     cli.settings.demo |= matches!(cli.command, Some(Command::Demo));
     let outcome = match cli.settings.resolve() {
         Ok(config) => {
@@ -129,6 +129,20 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// The help names variables but not their values: it is pasted into messages.
+fn command() -> clap::Command {
+    fn quiet(command: clap::Command) -> clap::Command {
+        command
+            .mut_args(|argument| argument.hide_env_values(true))
+            .mut_subcommands(quiet)
+    }
+    quiet(Cli::command())
+}
+
+fn parse() -> Cli {
+    Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|problem| problem.exit())
 }
 
 fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
@@ -147,7 +161,12 @@ fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
         } => call::run(&config, &tool, &arguments, json),
         Command::Sandbox(sandbox) => sandbox.run(&config),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "sf-mcp", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut self::command(),
+                "sf-mcp",
+                &mut std::io::stdout(),
+            );
             Ok(Exit::Done)
         }
     }

@@ -35,6 +35,13 @@ pub enum Error {
         path: String,
         source: std::io::Error,
     },
+    #[error(
+        "{path} cannot be used: {source}; if it is damaged, move it away and run `sf-mcp login`"
+    )]
+    Damaged {
+        path: String,
+        source: rusqlite::Error,
+    },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
 }
@@ -53,12 +60,20 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
         .append(true)
         .open(path)
         .map_err(describe)?;
-    let mut connection = Connection::open(path)?;
+    let mut connection = configured(path).map_err(|source| Error::Damaged {
+        path: path.display().to_string(),
+        source,
+    })?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+fn configured(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "secure_delete", "ON")?;
-    migrate(&mut connection, path)?;
     Ok(connection)
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
     model::{
-        CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
+        CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams,
         CompleteResult, ContentBlock, ErrorCode, GetPromptRequestParams, GetPromptResponse,
         Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-        ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-        ServerCapabilities, ServerConfig,
+        ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestParams,
+        ReadResourceResponse, ServerCapabilities, ServerConfig,
     },
     service::RequestContext,
 };
@@ -136,13 +136,12 @@ impl ServerHandler for SfServer {
     async fn list_tools(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         refuse_cursor(request.as_ref())?;
         let mut list =
             ListToolsResult::with_all_items(self.tools.iter().map(Tool::definition).collect());
-        list.ttl_ms = Some(LISTS_KEPT_MS);
-        list.cache_scope = Some(rmcp::model::CacheScope::Private);
+        (list.ttl_ms, list.cache_scope) = hints(&context);
         Ok(list)
     }
 
@@ -171,12 +170,11 @@ impl ServerHandler for SfServer {
     async fn list_prompts(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListPromptsResult, ErrorData> {
         refuse_cursor(request.as_ref())?;
         let mut list = ListPromptsResult::with_all_items(prompts::list());
-        list.ttl_ms = Some(LISTS_KEPT_MS);
-        list.cache_scope = Some(rmcp::model::CacheScope::Private);
+        (list.ttl_ms, list.cache_scope) = hints(&context);
         Ok(list)
     }
 
@@ -191,24 +189,22 @@ impl ServerHandler for SfServer {
     async fn list_resources(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourcesResult, ErrorData> {
         refuse_cursor(request.as_ref())?;
         let mut list = ListResourcesResult::with_all_items(resources::list());
-        list.ttl_ms = Some(LISTS_KEPT_MS);
-        list.cache_scope = Some(rmcp::model::CacheScope::Private);
+        (list.ttl_ms, list.cache_scope) = hints(&context);
         Ok(list)
     }
 
     async fn list_resource_templates(
         &self,
         request: Option<PaginatedRequestParams>,
-        _context: RequestContext<RoleServer>,
+        context: RequestContext<RoleServer>,
     ) -> Result<ListResourceTemplatesResult, ErrorData> {
         refuse_cursor(request.as_ref())?;
         let mut list = ListResourceTemplatesResult::with_all_items(resources::templates());
-        list.ttl_ms = Some(LISTS_KEPT_MS);
-        list.cache_scope = Some(rmcp::model::CacheScope::Private);
+        (list.ttl_ms, list.cache_scope) = hints(&context);
         Ok(list)
     }
 
@@ -230,6 +226,18 @@ impl ServerHandler for SfServer {
     ) -> Result<CompleteResult, ErrorData> {
         let (call, _) = Call::from_request(&self.company, &context);
         prompts::complete(&request, call).await
+    }
+}
+
+/// How long a list may be kept, and by whom: it depends on this process's settings. Clients with a handshake know no hints.
+fn hints(context: &RequestContext<RoleServer>) -> (Option<u64>, Option<CacheScope>) {
+    let modern = context
+        .protocol_version()
+        .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
+    if modern {
+        (Some(LISTS_KEPT_MS), Some(CacheScope::Private))
+    } else {
+        (None, None)
     }
 }
 

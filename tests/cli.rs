@@ -165,7 +165,7 @@ fn exit_codes_tell_what_went_wrong() {
         (&failed, 1, "search_customers"),
         (&usage, 2, "did you mean `status`"),
         (&flag, 2, "--nonsense"),
-        (&signed_out, 3, "SF_MCP_CLIENT_ID"),
+        (&signed_out, 3, "sf-mcp login"),
         (&gone, 4, "network"),
     ] {
         assert_eq!(ran.code, Some(code), "{}", ran.stderr);

@@ -244,7 +244,7 @@ fn wrong_credentials_are_told_with_what_to_do_and_never_shown() {
 
     assert_eq!(refused.code(), "signed_out", "{refused:?}");
     assert_eq!(refused.fields["retryable"], false);
-    refused.says("SF_MCP_CLIENT_ID");
+    refused.says("client id and secret");
     assert!(!refused.text.contains("4711"));
     assert!(!ended.stderr.contains("4711"), "the secret is in the log");
 }
@@ -274,7 +274,7 @@ fn signed_out_the_catalogue_works_and_calls_say_how_to_sign_in() {
         assert_eq!(rows(&tools, "tools").len(), 15);
         for refused in [refused, create, board] {
             assert_eq!(refused.code(), "signed_out", "{refused:?}");
-            refused.says("SF_MCP_CLIENT_ID");
+            refused.says("sf-mcp login");
         }
     }
     assert_eq!(sandbox.state()["requests"], 0);

@@ -141,7 +141,7 @@ pub fn money(record: &Record) -> Vec<(&'static str, Vec<Fields>)> {
             let kind = payment.text("type").map(|kind| {
                 let brand: Vec<&str> = kind
                     .split_whitespace()
-                    .filter(|word| !word.contains(|c: char| c.is_ascii_digit() || c == '*'))
+                    .filter(|word| !is_masked(word))
                     .collect();
                 brand.join(" ")
             });
@@ -157,6 +157,12 @@ pub fn money(record: &Record) -> Vec<(&'static str, Vec<Fields>)> {
         ("expenses", expenses),
         ("payments", payments),
     ]
+}
+
+/// Card digits, masked in whatever way.
+fn is_masked(word: &str) -> bool {
+    word.contains(|c: char| c.is_ascii_digit() || c == '*')
+        || word.chars().all(|c| matches!(c, 'X' | 'x' | '-' | '•'))
 }
 
 /// One invoice. The pay-online link is left out: whoever holds it can open the invoice.

@@ -59,7 +59,7 @@ pub const MORE_FIELDS: &[&str] = &[
 ];
 
 /// Characters of a job's description in a list: enough to tell jobs apart, few enough for twenty of them.
-const DESCRIPTION: usize = 28;
+const DESCRIPTION: usize = 22;
 
 /// One line about a job. `more` names further fields of the record.
 pub fn row(job: &Record, more: &[&str]) -> Fields {
@@ -71,7 +71,7 @@ pub fn row(job: &Record, more: &[&str]) -> Fields {
         .with("customer_id", job.id("customer_id"))
         .with("date", job.date("start_date").map(|date| date.to_string()))
         .with("time", time_window(job))
-        .with("technicians", technicians(job))
+        .with("technicians", technicians(job).join(", "))
         .with("city", job.text("city"))
         .with("priority", unusual_priority(job))
         .with(

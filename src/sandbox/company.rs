@@ -50,6 +50,7 @@ impl Company {
         customers::fill(&mut company, &mut setting);
         equipment::fill(&mut company, &mut setting);
         jobs::fill(&mut company, &mut setting, extra_jobs);
+        customers::remember_earlier_years(&mut company, &setting);
         estimates::fill(&mut company, &mut setting);
         tasks::fill(&mut company, &setting);
         oddities::spoil(&mut company);

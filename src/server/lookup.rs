@@ -80,12 +80,12 @@ pub async fn technician(call: &Call, argument: &str, said: &str) -> Result<Techn
                 .iter()
                 .map(|technician| technician.name.as_str())
                 .collect();
-            let meant = closest(&said, names.iter().copied())
-                .map_or(String::new(), |name| format!("; did you mean {name}?"));
+            let meant =
+                near(&said, &names).map_or(String::new(), |name| format!(" Did you mean {name}?"));
             Err(ToolError::argument(
                 argument,
                 format!(
-                    "no technician is called that{meant} The technicians are {}",
+                    "no technician is called that.{meant} The technicians are {}",
                     names.join(", ")
                 ),
             ))
@@ -98,6 +98,18 @@ pub async fn technician(call: &Call, argument: &str, said: &str) -> Result<Techn
             ),
         )),
     }
+}
+
+/// The full name closest to what was said, by itself or by one of its parts.
+fn near<'a>(said: &str, names: &[&'a str]) -> Option<&'a str> {
+    closest(said, names.iter().copied()).or_else(|| {
+        let parts = names.iter().flat_map(|name| name.split_whitespace());
+        let part = closest(said, parts)?;
+        names
+            .iter()
+            .copied()
+            .find(|name| name.split_whitespace().any(|known| known == part))
+    })
 }
 
 fn described(technicians: &[Technician]) -> String {

@@ -107,14 +107,18 @@ pub fn date_argument(name: &'static str) -> impl Fn(NotADate) -> ToolError {
 
 /// The accepted word closest to what was given, when it is close enough to be meant.
 pub fn closest<'a>(given: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let given = given.to_lowercase();
-    accepted
-        .into_iter()
-        .map(|word| (distance(&given, &word.to_lowercase()), word))
-        .filter(|(distance, word)| {
-            let longest = given.chars().count().max(word.chars().count());
-            *distance * 5 <= longest * 2
-        })
+    let given = given.trim().to_lowercase();
+    let rated = accepted.into_iter().filter_map(|word| {
+        let plain = word.to_lowercase();
+        // The beginning of a word is more likely meant than another word of the same length.
+        if given.chars().count() >= 3 && plain.starts_with(&given) {
+            return Some((0, word));
+        }
+        let distance = distance(&given, &plain);
+        let longest = given.chars().count().max(plain.chars().count());
+        (distance * 5 <= longest * 2).then_some((distance + 1, word))
+    });
+    rated
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, word)| word)
 }

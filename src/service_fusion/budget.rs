@@ -11,7 +11,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::Instant,
+};
 
 use crate::service_fusion::budget::ledger::{Entry, Kind, Ledger};
 
@@ -54,6 +57,8 @@ pub struct Budget {
     room_at_ms: AtomicU64,
     /// Calls of others with the same token, as a response's headers gave them away: how many, until when.
     foreign: AtomicU64,
+    /// Wakes the first in the queue when a response raised the limit.
+    raised: Notify,
     state: Mutex<State>,
 }
 
@@ -74,6 +79,7 @@ impl Budget {
             waiting: AtomicUsize::new(0),
             room_at_ms: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
+            raised: Notify::new(),
             state: Mutex::new(State {
                 ledger,
                 recent: VecDeque::new(),
@@ -99,7 +105,10 @@ impl Budget {
                     if Instant::now() + wait > deadline {
                         return Err(self.too_long(free_at));
                     }
-                    tokio::time::sleep(wait).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.raised.notified() => {}
+                    }
                 }
             }
         }
@@ -108,7 +117,11 @@ impl Budget {
     /// Corrects the estimate by what a response said.
     pub fn learn(&self, headers: RateHeaders) {
         if let Some(limit) = headers.limit.filter(|limit| *limit > 0) {
-            self.limit.store(limit, Ordering::Relaxed);
+            let before = self.limit.swap(limit, Ordering::Relaxed);
+            if limit > before {
+                self.room_at_ms.store(0, Ordering::Relaxed);
+                self.raised.notify_one();
+            }
         }
         let (Some(remaining), Some(reset)) = (headers.remaining, headers.reset) else {
             return;

@@ -120,14 +120,15 @@ impl Client {
         body: String,
         patience: &Patience,
     ) -> Result<Value, Error> {
-        tokio::select! {
+        // Waiting for the sign-in and for its turn can be given up; what follows cannot.
+        let token = tokio::select! {
             biased;
-            permit = self.permit(patience.deadline) => permit?,
+            token = self.ready(patience.deadline) => token?,
             ended = patience.ended() => return Err(ended),
-        }
+        };
         let client = Arc::clone(self);
         let path = path.to_owned();
-        let sent = tokio::spawn(async move { client.send_create(&path, body).await });
+        let sent = tokio::spawn(async move { client.send_create(&path, body, token).await });
         sent.await.unwrap_or_else(|_| {
             Err(Error::UnknownOutcome {
                 reason: "the request was interrupted".to_owned(),
@@ -169,8 +170,7 @@ impl Client {
     async fn get_with_retries(&self, path: &str, deadline: Instant) -> Result<Value, Error> {
         let mut attempt = 1;
         loop {
-            self.permit(deadline).await?;
-            let (error, wait) = match self.attempt(Method::GET, path, None).await {
+            let (error, wait) = match self.attempt(Method::GET, path, None, deadline).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(error, wait)) => (error, wait),
@@ -185,10 +185,15 @@ impl Client {
         }
     }
 
-    async fn send_create(&self, path: &str, body: String) -> Result<Value, Error> {
+    async fn send_create(
+        &self,
+        path: &str,
+        body: String,
+        mut token: Token,
+    ) -> Result<Value, Error> {
         let mut attempt = 1;
         loop {
-            let sending = self.attempt(Method::POST, path, Some(body.clone()));
+            let sending = self.exchange(&Method::POST, path, Some(&body), &token);
             let outcome = tokio::time::timeout(CREATE_TIMEOUT, sending)
                 .await
                 .unwrap_or_else(|_| {
@@ -200,7 +205,7 @@ impl Client {
                 Ok(value) => return Ok(value),
                 Err(Failure::Again(_, wait)) if attempt < ATTEMPTS => {
                     tokio::time::sleep(wait.unwrap_or_else(|| backoff(attempt))).await;
-                    self.permit(Instant::now() + CREATE_TIMEOUT).await?;
+                    token = self.ready(Instant::now() + CREATE_TIMEOUT).await?;
                     attempt += 1;
                 }
                 Err(Failure::Again(error, _) | Failure::Final(error)) => return Err(error),
@@ -217,30 +222,52 @@ impl Client {
             })
     }
 
+    /// A token first, then the permit: a permit that waits for a sign-in would count from the wrong moment.
+    async fn ready(&self, deadline: Instant) -> Result<Token, Error> {
+        let token = self.session.token(self.http()?).await.map_err(signed_out)?;
+        self.permit(deadline).await?;
+        Ok(token)
+    }
+
     async fn attempt(
         &self,
         method: Method,
         path: &str,
-        body: Option<String>,
+        body: Option<&String>,
+        deadline: Instant,
+    ) -> Result<Value, Failure> {
+        let token = self
+            .ready(deadline)
+            .await
+            .map_err(|problem| match problem {
+                problem @ Error::Unreachable { .. } => Failure::Again(problem, None),
+                problem => Failure::Final(problem),
+            })?;
+        self.exchange(&method, path, body, &token).await
+    }
+
+    async fn exchange(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&String>,
+        token: &Token,
     ) -> Result<Value, Failure> {
         let http = self.http().map_err(Failure::Final)?;
-        let token = self.session.token(http).await.map_err(signed_out)?;
-        let response = self
-            .send(http, &method, path, body.as_ref(), &token)
-            .await?;
+        let response = self.send(http, method, path, body, token).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
-            return self.decode(&method, path, response).await;
+            return self.decode(method, path, response).await;
         }
         // The token died early: ask once for another one. The request was not handled, so even a create may follow.
-        let token = self
-            .session
-            .replace(http, &token)
-            .await
-            .map_err(signed_out)?;
-        let response = self
-            .send(http, &method, path, body.as_ref(), &token)
-            .await?;
-        self.decode(&method, path, response).await
+        let token =
+            self.session.replace(http, token).await.map_err(|problem| {
+                match signed_out(problem) {
+                    problem @ Error::Unreachable { .. } => Failure::Again(problem, None),
+                    problem => Failure::Final(problem),
+                }
+            })?;
+        let response = self.send(http, method, path, body, &token).await?;
+        self.decode(method, path, response).await
     }
 
     async fn send(
@@ -342,12 +369,12 @@ pub fn build_http() -> Result<reqwest::Client, reqwest::Error> {
         .build()
 }
 
-fn signed_out(problem: session::Error) -> Failure {
+fn signed_out(problem: session::Error) -> Error {
     match problem {
-        session::Error::Unavailable(reason) => Failure::Again(Error::Unreachable { reason }, None),
-        other => Failure::Final(Error::SignedOut {
+        session::Error::Unavailable(reason) => Error::Unreachable { reason },
+        other => Error::SignedOut {
             reason: other.to_string(),
-        }),
+        },
     }
 }
 
