@@ -7,6 +7,12 @@ use tracing_subscriber::EnvFilter;
 /// `filter` is `error`, `warn`, `info`, `debug`, `trace`, or directives such as `sf_mcp=debug`.
 /// A filter that cannot be read is reported and replaced by `warn`.
 pub fn start(filter: &str) {
+    // The protocol library warns of every answer that is an error; clients show those anyway.
+    let filter = if filter == "warn" {
+        "warn,rmcp::service=error"
+    } else {
+        filter
+    };
     let directives = EnvFilter::try_new(filter).unwrap_or_else(|problem| {
         eprintln!("sf-mcp: the log filter `{filter}` cannot be read ({problem}); using `warn`");
         EnvFilter::new("warn")

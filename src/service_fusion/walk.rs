@@ -132,7 +132,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// All rows, as far as [`MOST_PAGES`] reach.
+    /// All rows, as far as 1,000 reach.
     pub async fn all(self) -> Result<Found, Error> {
         let limit = (MOST_PAGES * MAX_PER_PAGE) as usize;
         self.take(limit, None).await

@@ -49,8 +49,7 @@ fn output() -> Value {
     let list = json!({"type": "array", "items": {"type": "object"}});
     json!({
         "type": "object",
-        "properties": {"counts": {"type": "object"}, "technicians": list, "unassigned": list},
-        "required": ["technicians", "unassigned"]
+        "properties": {"counts": {"type": "object"}, "technicians": list, "unassigned": list}
     })
 }
 
