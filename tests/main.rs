@@ -11,6 +11,7 @@ mod creating;
 mod dispatch;
 mod handshake;
 mod login;
+mod readme;
 mod resilience;
 mod searching;
 mod snapshots;
