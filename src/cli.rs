@@ -113,6 +113,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
+    keep_memory_private();
     let mut cli = parse();
     cli.settings.demo |= matches!(cli.command, Some(Command::Demo));
     let outcome = match cli.settings.resolve() {
@@ -128,6 +129,16 @@ pub fn run() -> ExitCode {
             eprintln!("sf-mcp: {}", failure.message);
             ExitCode::from(failure.exit as u8)
         }
+    }
+}
+
+/// No core dump and no debugger of another program of this user: tokens are in this process's memory.
+fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Where the kernel refuses, the program is as private as any other.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 

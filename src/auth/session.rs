@@ -19,13 +19,16 @@ use crate::{
     auth::{
         lock,
         master_key::{self, Places},
-        oauth::{self, Grant},
-        vault::{self, Head, Kind, Secrets, Vault},
+        oauth,
+        session::renewal::Renewal,
+        vault::{self, Head, Secrets, Vault},
     },
     config::Credentials,
     paths::Paths,
     seal::SealingKey,
 };
+
+mod renewal;
 
 /// No request starts with a token that has less than this left.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -348,106 +351,11 @@ fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
     Some(token).filter(|token| !rejected && token.has_left(MARGIN))
 }
 
-/// One renewal, under the lock.
-struct Renewal<'a> {
-    origin: &'a str,
-    http: &'a reqwest::Client,
-    vault: &'a Vault,
-    head: Head,
-    key: SealingKey,
-    secrets: Secrets,
-}
-
-impl Renewal<'_> {
-    async fn run(self) -> Result<Token, Error> {
-        let generation = self.head.generation;
-        if self.head.kind == Kind::AuthorizationCode && self.head.intent_at.is_some() {
-            // A process died between sending the refresh token and writing down its successor. Sending it again
-            // could end the whole family, so it counts as spent.
-            return self
-                .end("a renewal was interrupted and its answer lost")
-                .await;
-        }
-        // The intent also proves that the answer can be written: a token must not be spent otherwise.
-        let vault = self.vault.clone();
-        let begun = blocking(move || {
-            Ok(vault.begin_renewal(generation, jiff::Timestamp::now().as_millisecond())?)
-        })
-        .await?;
-        if !begun {
-            return Err(Error::Unavailable(
-                "the sign-in changed meanwhile; try again".to_owned(),
-            ));
-        }
-        let grant = match self.ask().await {
-            Ok(grant) => grant,
-            Err(problem) => return self.failed(problem).await,
-        };
-        let secrets = Secrets {
-            access_token: grant.access_token.clone(),
-            expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),
-            life: millis(grant.expires_in),
-            refresh_token: grant.refresh_token.or(self.secrets.refresh_token),
-            ..self.secrets
-        };
-        let (vault, key) = (self.vault.clone(), self.key);
-        if !blocking(move || Ok(vault.finish_renewal(generation, &key, &secrets)?)).await? {
-            return Err(Error::SignedOut);
-        }
-        Ok(Token::new(grant.access_token, grant.expires_in))
-    }
-
-    async fn ask(&self) -> Result<Grant, oauth::Error> {
-        let (id, secret) = (
-            self.secrets.client_id.expose_secret(),
-            &self.secrets.client_secret,
-        );
-        match (&self.secrets.refresh_token, self.head.kind) {
-            // The id and secret bring a new token at any time; the refresh token is not needed.
-            (_, Kind::ClientCredentials) => {
-                oauth::client_credentials(self.http, self.origin, id, secret).await
-            }
-            (Some(refresh_token), Kind::AuthorizationCode) => {
-                oauth::refresh(self.http, self.origin, id, secret, refresh_token).await
-            }
-            (None, Kind::AuthorizationCode) => Err(oauth::Error::Refused(
-                "there is no refresh token".to_owned(),
-            )),
-        }
-    }
-
-    async fn failed(self, problem: oauth::Error) -> Result<Token, Error> {
-        let generation = self.head.generation;
-        match (problem, self.head.kind) {
-            (problem @ oauth::Error::Refused(_), _) => self.end(&problem.to_string()).await,
-            (oauth::Error::Lost(_), Kind::AuthorizationCode) => {
-                self.end("the answer to a renewal was lost").await
-            }
-            (problem, _) => {
-                let vault = self.vault.clone();
-                blocking(move || Ok(vault.cancel_renewal(generation)?)).await?;
-                Err(Error::Unavailable(problem.to_string()))
-            }
-        }
-    }
-
-    async fn end(&self, reason: &str) -> Result<Token, Error> {
-        let (vault, generation, text) =
-            (self.vault.clone(), self.head.generation, reason.to_owned());
-        blocking(move || Ok(vault.end(generation, &text)?)).await?;
-        Err(Error::Ended(reason.to_owned()))
-    }
-}
-
 fn refused(problem: oauth::Error) -> Error {
     match problem {
         oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
         other => Error::Unavailable(other.to_string()),
     }
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 /// SQLite and the keychain block, so they run off the async threads.

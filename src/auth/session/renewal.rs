@@ -1,0 +1,110 @@
+//! One renewal of a profile's tokens, under the lock.
+
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use crate::{
+    auth::{
+        oauth::{self, Grant},
+        session::{Error, Token, blocking},
+        vault::{Head, Kind, Secrets, Vault},
+    },
+    seal::SealingKey,
+};
+
+/// What a renewal needs. The lock is held by the caller.
+pub(super) struct Renewal<'a> {
+    pub(super) origin: &'a str,
+    pub(super) http: &'a reqwest::Client,
+    pub(super) vault: &'a Vault,
+    pub(super) head: Head,
+    pub(super) key: SealingKey,
+    pub(super) secrets: Secrets,
+}
+
+impl Renewal<'_> {
+    /// Asks for new tokens and writes them down before anybody uses them.
+    pub(super) async fn run(self) -> Result<Token, Error> {
+        let generation = self.head.generation;
+        if self.head.kind == Kind::AuthorizationCode && self.head.intent_at.is_some() {
+            // A process died between sending the refresh token and writing down its successor. Sending it again
+            // could end the whole family, so it counts as spent.
+            return self
+                .end("a renewal was interrupted and its answer lost")
+                .await;
+        }
+        // The intent also proves that the answer can be written: a token must not be spent otherwise.
+        let vault = self.vault.clone();
+        let begun = blocking(move || {
+            Ok(vault.begin_renewal(generation, jiff::Timestamp::now().as_millisecond())?)
+        })
+        .await?;
+        if !begun {
+            return Err(Error::Unavailable(
+                "the sign-in changed meanwhile; try again".to_owned(),
+            ));
+        }
+        let grant = match self.ask().await {
+            Ok(grant) => grant,
+            Err(problem) => return self.failed(problem).await,
+        };
+        let secrets = Secrets {
+            access_token: grant.access_token.clone(),
+            expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),
+            life: millis(grant.expires_in),
+            refresh_token: grant.refresh_token.or(self.secrets.refresh_token),
+            ..self.secrets
+        };
+        let (vault, key) = (self.vault.clone(), self.key);
+        if !blocking(move || Ok(vault.finish_renewal(generation, &key, &secrets)?)).await? {
+            return Err(Error::SignedOut);
+        }
+        Ok(Token::new(grant.access_token, grant.expires_in))
+    }
+
+    async fn ask(&self) -> Result<Grant, oauth::Error> {
+        let (id, secret) = (
+            self.secrets.client_id.expose_secret(),
+            &self.secrets.client_secret,
+        );
+        match (&self.secrets.refresh_token, self.head.kind) {
+            // The id and secret bring a new token at any time; the refresh token is not needed.
+            (_, Kind::ClientCredentials) => {
+                oauth::client_credentials(self.http, self.origin, id, secret).await
+            }
+            (Some(refresh_token), Kind::AuthorizationCode) => {
+                oauth::refresh(self.http, self.origin, id, secret, refresh_token).await
+            }
+            (None, Kind::AuthorizationCode) => Err(oauth::Error::Refused(
+                "there is no refresh token".to_owned(),
+            )),
+        }
+    }
+
+    async fn failed(self, problem: oauth::Error) -> Result<Token, Error> {
+        let generation = self.head.generation;
+        match (problem, self.head.kind) {
+            (problem @ oauth::Error::Refused(_), _) => self.end(&problem.to_string()).await,
+            (oauth::Error::Lost(_), Kind::AuthorizationCode) => {
+                self.end("the answer to a renewal was lost").await
+            }
+            (problem, _) => {
+                let vault = self.vault.clone();
+                blocking(move || Ok(vault.cancel_renewal(generation)?)).await?;
+                Err(Error::Unavailable(problem.to_string()))
+            }
+        }
+    }
+
+    async fn end(&self, reason: &str) -> Result<Token, Error> {
+        let (vault, generation, text) =
+            (self.vault.clone(), self.head.generation, reason.to_owned());
+        blocking(move || Ok(vault.end(generation, &text)?)).await?;
+        Err(Error::Ended(reason.to_owned()))
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
+}
