@@ -1,0 +1,90 @@
+//! Whatever a JSON file holds: installing and uninstalling leave it as it was.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::*;
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        Just(Value::from("// a, {b} /* c")),
+    ];
+    leaf.prop_recursive(4, 40, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            object(inner).prop_map(Value::Object),
+        ]
+    })
+}
+
+fn object(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Map<String, Value>> {
+    let name = prop_oneof!["[a-z]{1,6}", ".{0,6}", Just("service-fusion2".to_owned())];
+    prop::collection::vec((name, value), 0..6).prop_map(Map::from_iter)
+}
+
+/// A file that may have servers, written in one of four ways.
+fn file() -> impl Strategy<Value = (Value, String)> {
+    let servers = prop::option::of(object(value()));
+    (object(value()), servers, 0..4).prop_map(|(mut root, servers, style)| {
+        root.remove("mcpServers");
+        if let Some(servers) = servers {
+            let at = root.len() / 2;
+            root.shift_insert(at, "mcpServers".to_owned(), Value::Object(servers));
+        }
+        let root = Value::Object(root);
+        let pretty = serde_json::to_string_pretty(&root).unwrap();
+        let text = match style {
+            0 => root.to_string(),
+            1 => pretty,
+            2 => pretty.replace('\n', "\r\n"),
+            _ => format!("\u{feff}{}\n", tabs(&pretty)),
+        };
+        let read = text.trim_start_matches('\u{feff}');
+        (serde_json::from_str(read).unwrap(), text)
+    })
+}
+
+/// The same with tabs at the beginnings of lines.
+fn tabs(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let rest = line.trim_start_matches(' ');
+        "\t".repeat((line.len() - rest.len()) / 2) + rest
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn read(file: &Path) -> Value {
+    let text = fs::read_to_string(file).unwrap();
+    serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_other_member_keeps_its_value_and_place((before, text) in file()) {
+        let home = Home::new();
+        let file = home.put("cursor", &text);
+        prop_assert_eq!(install("cursor", &file).unwrap(), Outcome::Added);
+
+        let mut between = read(&file);
+        prop_assert_eq!(&between["mcpServers"]["service-fusion"]["command"], "/opt/sf-mcp");
+        let servers = between["mcpServers"].as_object_mut().unwrap();
+        servers.shift_remove("service-fusion");
+        let had_servers = before.get("mcpServers").is_some();
+        if !had_servers {
+            between.as_object_mut().unwrap().shift_remove("mcpServers");
+        }
+        prop_assert_eq!(between.to_string(), before.to_string());
+
+        fs::remove_file(backup(&file)).unwrap();
+        prop_assert_eq!(uninstall("cursor", &file).unwrap(), Outcome::Removed);
+        if had_servers {
+            prop_assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+}
