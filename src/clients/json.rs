@@ -11,12 +11,14 @@ use serde_json::json;
 use crate::clients::{
     SERVER,
     entry::{Edit, Entry, Previous, Problem},
-    json::layout::{Layout, comma_after, end_of_remarks},
+    json::{
+        layout::Layout,
+        splice::{insert, remove},
+    },
 };
 
 mod layout;
-
-const WHITE: [char; 4] = [' ', '\t', '\r', '\n'];
+mod splice;
 
 /// Enters `entry` below `key`. `typed` adds `"type": "stdio"`.
 pub(super) fn install(text: &str, key: &str, entry: &Entry, typed: bool) -> Result<Edit, Problem> {
@@ -179,100 +181,4 @@ fn new_document(text: &str, key: &str, value: &serde_json::Value) -> String {
     };
     let document = layout.render(&json!({ key: { SERVER: value } }));
     format!("{comments}{gap}{document}{}", layout.newline)
-}
-
-/// Puts a member behind the last one of `object`.
-fn insert(
-    text: &str,
-    root: &Object,
-    object: &Object,
-    name: &str,
-    value: &serde_json::Value,
-) -> String {
-    let layout = Layout::of_object(text, root, object);
-    let member = layout.member(name, value);
-    let Some(last) = object.properties.last() else {
-        return insert_first(text, object, &layout, &member);
-    };
-    let end = last.end();
-    let comma = comma_after(text, end);
-    let behind_comma = comma.map_or(end, |at| at + 1);
-    let at = if layout.inline {
-        behind_comma
-    } else {
-        end_of_remarks(text, behind_comma)
-    };
-    // A file with a comma behind its last member keeps one there.
-    let (before, after) = if comma.is_some() {
-        ("", ",")
-    } else {
-        (",", "")
-    };
-    format!(
-        "{}{before}{}{}{member}{after}{}",
-        &text[..end],
-        &text[end..at],
-        layout.gap(),
-        &text[at..]
-    )
-}
-
-fn insert_first(text: &str, object: &Object, layout: &Layout, member: &str) -> String {
-    let close = object.end() - 1;
-    let comments = text[object.start() + 1..close].trim_end();
-    let (gap, end) = if layout.inline {
-        (String::new(), String::new())
-    } else {
-        (layout.gap(), layout.gap_outside())
-    };
-    format!(
-        "{}{comments}{gap}{member}{end}{}",
-        &text[..=object.start()],
-        &text[close..]
-    )
-}
-
-/// Takes one member out, with its comma and its line.
-fn remove(text: &str, object: &Object, at: usize) -> String {
-    let ours = &object.properties[at];
-    let comma = comma_after(text, ours.end());
-    let end = comma.map_or(ours.end(), |at| at + 1);
-    let blank_from = text[..ours.start()].trim_end_matches(WHITE).len();
-    let (inside, close) = (object.start() + 1, object.end() - 1);
-    if format!("{}{}", &text[inside..ours.start()], &text[end..close])
-        .trim()
-        .is_empty()
-    {
-        return format!("{}{}", &text[..inside], &text[close..]);
-    }
-    let own_lines = text[blank_from..ours.start()].contains('\n') && ends_line(&text[end..]);
-    let (start, end) = match (own_lines, comma) {
-        (true, _) => (blank_from, end),
-        (false, Some(_)) => (ours.start(), end + blanks(&text[end..])),
-        (false, None) if may_end_in_comment(&text[..blank_from]) => (ours.start(), end),
-        (false, None) => (blank_from, end),
-    };
-    let mut before = text[..start].to_owned();
-    if comma.is_none()
-        && let Some(previous) = at.checked_sub(1).map(|at| &object.properties[at])
-        && let Some(comma) = comma_after(text, previous.end())
-    {
-        before.remove(comma);
-    }
-    before + &text[end..]
-}
-
-fn blanks(text: &str) -> usize {
-    text.len() - text.trim_start_matches([' ', '\t']).len()
-}
-
-/// A comment to the line's end needs that end. Two slashes in a string are taken for one: it costs a blank.
-fn may_end_in_comment(text: &str) -> bool {
-    text.lines().last().is_some_and(|line| line.contains("//"))
-}
-
-/// Whether nothing but a comment to the line's end follows.
-fn ends_line(text: &str) -> bool {
-    let rest = &text[blanks(text)..];
-    rest.is_empty() || rest.starts_with(['\n', '\r']) || rest.starts_with("//")
 }

@@ -3,7 +3,9 @@
 use super::*;
 
 /// Files in which other servers are already entered. KEY is the client's word for them.
-const WITH_SERVERS: [&str; 11] = [
+const WITH_SERVERS: [&str; 13] = [
+    "{\"KEY\": {\"other\": {\"url\": \"http://x\"}}}",
+    "{\n  \"KEY\": {\n    \"other\": {\"url\": \"http://x\"},\n    // off: \"third\",\n    \"b\": {}\n    }}\n",
     "{\n  \"KEY\": {\n    \"other\": {\n      \"command\": \"npx\",\n      \"args\": [\"-y\", \"x\"]\n    }\n  }\n}\n",
     "{\n  \"KEY\": {\n    \"other\": {\"command\": \"npx\"}\n  },\n  \"theme\": \"dark\"\n}",
     "{\r\n  \"KEY\": {\r\n    \"other\": {\r\n      \"command\": \"npx\"\r\n    }\r\n  }\r\n}\r\n",

@@ -1,5 +1,11 @@
 //! `sf-mcp install` and `uninstall` on files of every client's shape.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},
