@@ -38,6 +38,9 @@ fn names() -> PossibleValuesParser {
 impl Clients {
     pub(super) fn install(&self, given: &Settings) -> Result<Exit, Failure> {
         let entry = entry(given)?;
+        if !self.clients.is_empty() {
+            warn_of_settings_left_out(given);
+        }
         self.each(|client, at| {
             if self.print {
                 return Ok(snippet(client, at, &entry));
@@ -128,6 +131,21 @@ fn entry(given: &Settings) -> Result<Entry, Failure> {
         command: command.to_owned(),
         args,
     })
+}
+
+/// They are the company's or the machine's, so that all clients should have them.
+fn warn_of_settings_left_out(given: &Settings) {
+    let settings = [
+        ("time_zone", given.time_zone.is_some()),
+        ("max_answer", given.max_answer.is_some()),
+        ("timeout", given.timeout.is_some()),
+        ("api_url", given.api_url.is_some()),
+    ];
+    for (name, _) in settings.iter().filter(|(_, given)| *given) {
+        eprintln!(
+            "sf-mcp: `{name}` is not written into clients: put it into config.toml, where all of them get it"
+        );
+    }
 }
 
 fn snippet(client: &Client, at: &Location, entry: &Entry) -> String {

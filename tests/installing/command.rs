@@ -67,6 +67,19 @@ fn several_clients_get_the_absolute_path_and_the_flags_given() {
 }
 
 #[test]
+fn settings_that_stay_out_of_the_entry_are_named() {
+    let home = Home::new();
+    let output = home.run(&["install", "cursor", "--time-zone", "America/Denver"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("`time_zone` is not written into clients"),
+        "{said}"
+    );
+    let file = fs::read_to_string(home.file("cursor")).unwrap();
+    assert!(!file.contains("Denver"));
+}
+
+#[test]
 fn what_was_done_is_said_with_the_backup_and_the_next_step() {
     let home = Home::new();
     let file = home.put("claude-desktop", "{\"theme\": \"dark\"}");

@@ -16,6 +16,7 @@ use sf_mcp::clients::{Client, Error, entry::Entry, entry::Outcome};
 use tempfile::TempDir;
 
 mod bytes;
+#[cfg(unix)] // elsewhere the home folder is not taken from the environment
 mod command;
 mod files;
 mod random;
@@ -35,10 +36,10 @@ impl Home {
     /// The file in which `client` looks for servers.
     fn file(&self, client: &str) -> PathBuf {
         self.path(match client {
-            "claude-desktop" => ".config/Claude/claude_desktop_config.json",
+            "claude-desktop" => return self.path(CONFIG).join("Claude/claude_desktop_config.json"),
             "claude-code" => ".claude.json",
             "cursor" => ".cursor/mcp.json",
-            "vscode" => ".config/Code/User/mcp.json",
+            "vscode" => return self.path(CONFIG).join("Code/User/mcp.json"),
             "codex" => ".codex/config.toml",
             other => panic!("{other}"),
         })
@@ -79,6 +80,12 @@ impl Home {
         String::from_utf8(output.stderr).unwrap()
     }
 }
+
+const CONFIG: &str = if cfg!(target_os = "macos") {
+    "Library/Application Support"
+} else {
+    ".config"
+};
 
 const JSON_CLIENTS: [&str; 4] = ["claude-desktop", "claude-code", "cursor", "vscode"];
 

@@ -1,5 +1,6 @@
 //! Whatever a JSON file holds: installing and uninstalling leave it as it was.
 
+use jsonc_parser::{JsonValue, ParseOptions, parse_to_value};
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
@@ -62,6 +63,71 @@ fn read(file: &Path) -> Value {
     serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap()
 }
 
+/// What may stand between two words of a file.
+const BETWEEN: [&str; 9] = [
+    "",
+    "",
+    " ",
+    "\n",
+    "\n    ",
+    "\r\n\t",
+    " // c, \"}\n",
+    "/* , { */",
+    " /* \n */ ",
+];
+
+/// `value` with blanks, comments and trailing commas as `picks` has them.
+fn with_comments(value: &Value, picks: &mut impl Iterator<Item = usize>) -> String {
+    let mut next = || picks.next().unwrap_or_default();
+    let mut parts = Vec::new();
+    let (open, close) = match value {
+        Value::Object(members) => {
+            for (name, value) in members {
+                let (a, b, c) = (BETWEEN[next()], BETWEEN[next()], BETWEEN[next()]);
+                let (name, value) = (
+                    Value::from(name.as_str()),
+                    with_comments(value, &mut next_of(&mut next)),
+                );
+                parts.push(format!("{a}{name}{b}:{c}{value}"));
+            }
+            ('{', '}')
+        }
+        Value::Array(items) => {
+            for item in items {
+                let a = BETWEEN[next()];
+                parts.push(a.to_owned() + &with_comments(item, &mut next_of(&mut next)));
+            }
+            ('[', ']')
+        }
+        plain => return plain.to_string(),
+    };
+    let comma = if !parts.is_empty() && next() % 2 == 0 {
+        ","
+    } else {
+        ""
+    };
+    let inner = parts.join(&format!("{},", BETWEEN[next()]));
+    let (d, e) = (BETWEEN[next()], BETWEEN[next()]);
+    format!("{open}{inner}{d}{comma}{e}{close}")
+}
+
+fn next_of(next: &mut dyn FnMut() -> usize) -> Box<dyn Iterator<Item = usize> + '_> {
+    Box::new(std::iter::from_fn(move || Some(next())))
+}
+
+fn meaning(text: &str) -> JsonValue<'_> {
+    parse_to_value(text, &ParseOptions::default())
+        .unwrap()
+        .unwrap()
+}
+
+/// Everything but blanks and commas.
+fn words(text: &str) -> String {
+    text.chars()
+        .filter(|c| !c.is_whitespace() && *c != ',')
+        .collect()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -86,5 +152,28 @@ proptest! {
         if had_servers {
             prop_assert_eq!(fs::read_to_string(&file).unwrap(), text);
         }
+    }
+    #[test]
+    fn comments_stay_wherever_they_are(
+        (value, _) in file(),
+        picks in prop::collection::vec(0..BETWEEN.len(), 300),
+        client in 0..JSON_CLIENTS.len(),
+    ) {
+        let client = JSON_CLIENTS[client];
+        let mut value = value;
+        value.as_object_mut().unwrap().shift_remove("servers");
+        let servers = value.as_object_mut().unwrap().shift_remove("mcpServers");
+        let servers = servers.unwrap_or_else(|| serde_json::json!({}));
+        value[key(client)] = servers;
+        let before = with_comments(&value, &mut picks.into_iter());
+        let home = Home::new();
+        let file = home.put(client, &before);
+        prop_assert_eq!(install(client, &file).unwrap(), Outcome::Added);
+        prop_assert_eq!(install(client, &file).unwrap(), Outcome::Unchanged);
+        fs::remove_file(backup(&file)).unwrap();
+        prop_assert_eq!(uninstall(client, &file).unwrap(), Outcome::Removed);
+        let after = fs::read_to_string(&file).unwrap();
+        prop_assert_eq!(meaning(&after), meaning(&before));
+        prop_assert_eq!(words(&after), words(&before), "{}", after);
     }
 }
