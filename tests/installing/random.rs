@@ -176,4 +176,25 @@ proptest! {
         prop_assert_eq!(meaning(&after), meaning(&before));
         prop_assert_eq!(words(&after), words(&before), "{}", after);
     }
+
+    #[test]
+    fn an_entry_at_any_place_leaves_a_file_that_can_be_read(
+        (mut value, _) in file(),
+        picks in prop::collection::vec(0..BETWEEN.len(), 300),
+        at in 0..4_usize,
+    ) {
+        let root = value.as_object_mut().unwrap();
+        let servers = root.entry("mcpServers").or_insert_with(|| serde_json::json!({}));
+        let servers = servers.as_object_mut().unwrap();
+        let at = at.min(servers.len());
+        servers.shift_insert(at, "service-fusion".to_owned(), serde_json::json!({"command": "x"}));
+        let before = with_comments(&value, &mut picks.into_iter());
+        let home = Home::new();
+        let file = home.put("cursor", &before);
+        prop_assert_eq!(uninstall("cursor", &file).unwrap(), Outcome::Removed);
+        let after = fs::read_to_string(&file).unwrap();
+        value["mcpServers"].as_object_mut().unwrap().shift_remove("service-fusion");
+        let expected = value.to_string();
+        prop_assert_eq!(meaning(&after), meaning(&expected), "{}\n{}", before, after);
+    }
 }
