@@ -10,6 +10,7 @@ mod call;
 mod company;
 mod demo;
 mod doctor;
+mod install;
 mod login;
 mod logout;
 mod sandbox;
@@ -70,6 +71,10 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Enter sf-mcp into AI clients; without a client, show which are on this machine.
+    Install(install::Clients),
+    /// Take sf-mcp out of AI clients again.
+    Uninstall(install::Clients),
     /// Run the sandbox company as a server of its own, for trying out and for tests.
     Sandbox(sandbox::Sandbox),
     /// Print a completion script for a shell.
@@ -116,10 +121,11 @@ pub fn run() -> ExitCode {
     keep_memory_private();
     let mut cli = parse();
     cli.settings.demo |= matches!(cli.command, Some(Command::Demo));
+    let given = cli.settings.clone();
     let outcome = match cli.settings.resolve() {
         Ok(config) => {
             crate::logging::start(&config.log);
-            dispatch(cli.command.unwrap_or(Command::Serve), config)
+            dispatch(cli.command.unwrap_or(Command::Serve), config, &given)
         }
         Err(problem) => Err(Failure::new(Exit::Usage, problem.to_string())),
     };
@@ -156,7 +162,7 @@ fn parse() -> Cli {
     Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|problem| problem.exit())
 }
 
-fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
+fn dispatch(command: Command, config: Config, given: &Settings) -> Result<Exit, Failure> {
     match command {
         Command::Serve => serve::run(config),
         Command::Demo => demo::run(&config),
@@ -170,6 +176,8 @@ fn dispatch(command: Command, config: Config) -> Result<Exit, Failure> {
             arguments,
             json,
         } => call::run(&config, &tool, &arguments, json),
+        Command::Install(clients) => clients.install(given),
+        Command::Uninstall(clients) => clients.uninstall(),
         Command::Sandbox(sandbox) => sandbox.run(&config),
         Command::Completions { shell } => {
             clap_complete::generate(

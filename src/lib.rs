@@ -6,6 +6,7 @@ pub mod answer;
 pub mod auth;
 pub mod cache;
 pub mod cli;
+pub mod clients;
 pub mod clock;
 pub mod config;
 pub mod database;
