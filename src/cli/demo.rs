@@ -83,7 +83,7 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
     }
     session.end();
     print(
-        "Try it in Claude Desktop: Settings > Developer > Edit Config, paste this, restart Claude, and ask the same questions:\n",
+        "Try it in Claude Desktop: run `sf-mcp install claude-desktop --demo`, or open Settings > Developer > Edit Config,\npaste this, restart Claude, and ask the same questions:\n",
     );
     print(&serve::client_config(true)?);
     print("\nFrom the terminal: sf-mcp tools, sf-mcp call search_jobs status=open --demo");

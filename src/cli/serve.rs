@@ -15,11 +15,13 @@ const ON_A_TERMINAL: &str = "\
 sf-mcp is an MCP server: an AI client starts it and talks to it through stdin and stdout, so there is nothing to type here.
 
   sf-mcp demo                     see what it does, without an account
+  sf-mcp login                    sign in to your company's Service Fusion
+  sf-mcp install claude-desktop   enter it into an AI client; `sf-mcp install` lists them
   sf-mcp tools                    what an AI client can ask for
   sf-mcp call get_dispatch_board --demo
                                   call one tool from this terminal
 
-To connect Claude Desktop, put this into claude_desktop_config.json (Settings > Developer > Edit Config):
+Any other client takes this into its MCP configuration:
 
 ";
 
