@@ -116,7 +116,9 @@ pub fn closest<'a>(given: &str, accepted: impl IntoIterator<Item = &'a str>) -> 
         }
         let distance = distance(&given, &plain);
         let longest = given.chars().count().max(plain.chars().count());
-        (distance * 5 <= longest * 2).then_some((distance + 1, word))
+        // Short words differ by much of themselves: `day` is two steps from `date`.
+        let alike = distance <= 2 && given.chars().take(2).eq(plain.chars().take(2));
+        (alike || distance * 5 <= longest * 2).then_some((distance + 1, word))
     });
     rated
         .min_by_key(|(distance, _)| *distance)
@@ -150,6 +152,8 @@ mod tests {
         assert_eq!(closest("statuss", names), Some("status"));
         assert_eq!(closest("tecnician", names), Some("technician"));
         assert_eq!(closest("customerId", names), Some("customer_id"));
+        assert_eq!(closest("day", names), Some("date"));
+        assert_eq!(closest("tech", names), Some("technician"));
         assert_eq!(closest("zzz", names), None);
     }
 }
