@@ -199,7 +199,7 @@ fn longest_list(value: &Value, path: &str) -> Option<(String, usize)> {
     let below = match value {
         Value::Object(fields) => fields
             .iter()
-            .filter_map(|(name, field)| longest_list(field, &format!("{path}/{name}")))
+            .filter_map(|(name, field)| longest_list(field, &format!("{path}/{}", escaped(name))))
             .max_by_key(|(_, length)| *length),
         Value::Array(items) if items.len() == 1 => items
             .first()
@@ -209,6 +209,11 @@ fn longest_list(value: &Value, path: &str) -> Option<(String, usize)> {
     own.into_iter()
         .chain(below)
         .max_by_key(|(_, length)| *length)
+}
+
+/// A name as a JSON pointer spells it.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 /// The start of a free text, for lists.

@@ -7,13 +7,14 @@ use tracing_subscriber::EnvFilter;
 /// `filter` is `error`, `warn`, `info`, `debug`, `trace`, or directives such as `sf_mcp=debug`.
 /// A filter that cannot be read is reported and replaced by `warn`.
 pub fn start(filter: &str) {
-    // The protocol library warns of every answer that is an error; clients show those anyway.
-    let filter = if filter == "warn" {
-        "warn,rmcp::service=error"
-    } else {
-        filter
+    // The protocol library warns of every answer that is an error, which clients show anyway; and at `debug` it
+    // prints whole messages, customers' data included. Who wants those names it.
+    let filter = match filter {
+        "warn" => "warn,rmcp::service=error".to_owned(),
+        named if named.contains("rmcp") => named.to_owned(),
+        other => format!("{other},rmcp=info"),
     };
-    let directives = EnvFilter::try_new(filter).unwrap_or_else(|problem| {
+    let directives = EnvFilter::try_new(&filter).unwrap_or_else(|problem| {
         eprintln!("sf-mcp: the log filter `{filter}` cannot be read ({problem}); using `warn`");
         EnvFilter::new("warn")
     });

@@ -1,6 +1,8 @@
 //! The MCP server: what it is called, what it offers, and how a call runs.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
 
 use rmcp::{
     ErrorData, RoleServer, ServerHandler,
@@ -91,13 +93,24 @@ impl SfServer {
         let arguments = arguments::normalize(tool, arguments);
         let outcome = match arguments::check(tool, &arguments) {
             Ok(()) => {
-                tool.run(call.with_arguments(tool.name, &arguments), arguments)
-                    .await
+                unharmed(tool.run(call.with_arguments(tool.name, &arguments), arguments)).await
             }
             Err(problem) => Err(problem),
         };
         Some(outcome.map(|answer| answer::fit(answer, budget)))
     }
+}
+
+/// A panic is this program's mistake and fails this call alone; without an answer the client would wait for ever.
+async fn unharmed(
+    running: impl Future<Output = Result<Fields, ToolError>>,
+) -> Result<Fields, ToolError> {
+    AssertUnwindSafe(running).catch_unwind().await.unwrap_or_else(|_| {
+        Err(ToolError::other(
+            "internal",
+            "sf-mcp failed on this call, which is its own mistake; other calls work. Please report it with the log",
+        ))
+    })
 }
 
 /// The text form goes with the structured one, for clients that show or read only text.

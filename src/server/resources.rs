@@ -11,6 +11,7 @@ use rmcp::{
 use serde_json::{Value, json};
 
 use crate::{
+    answer::{self, Fields},
     server::{call::Call, tool::Tool},
     service_fusion::{
         error::Error,
@@ -147,7 +148,7 @@ async fn record(uri: &str, call: &Call) -> Result<Value, ErrorData> {
         .one(resource, id, &[])
         .await
         .map_err(|problem| failed(uri, &problem))?;
-    Ok(Value::Object(record.0))
+    Ok(answer::fit(Fields(record.0), call.company().max_answer).into())
 }
 
 fn unknown(uri: &str) -> ErrorData {

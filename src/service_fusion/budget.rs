@@ -59,6 +59,8 @@ pub struct Budget {
     foreign: AtomicU64,
     /// Wakes the first in the queue when a response raised the limit.
     raised: Notify,
+    /// Held by the first in the queue while it waits; the state is only ever held for a moment.
+    turn: Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -80,6 +82,7 @@ impl Budget {
             room_at_ms: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
             raised: Notify::new(),
+            turn: Mutex::new(()),
             state: Mutex::new(State {
                 ledger,
                 recent: VecDeque::new(),
@@ -93,11 +96,12 @@ impl Budget {
     pub async fn take(&self, deadline: Instant) -> Result<(), TooLong> {
         let queued = Queued::join(&self.waiting);
         self.check_estimate(queued.place, deadline)?;
-        let Ok(mut state) = tokio::time::timeout_at(deadline, self.state.lock()).await else {
-            return Err(self.too_long(now_ms()));
+        let Ok(_turn) = tokio::time::timeout_at(deadline, self.turn.lock()).await else {
+            return Err(self.too_long(self.estimate(queued.place)));
         };
         loop {
-            match self.try_take(&mut state, now_ms()) {
+            let taken = self.try_take(&mut *self.state.lock().await, now_ms());
+            match taken {
                 Ok(()) => return Ok(()),
                 Err(free_at) => {
                     self.room_at_ms.store(free_at, Ordering::Relaxed);
@@ -147,12 +151,16 @@ impl Budget {
     pub async fn block(&self, wait: Duration) {
         let until = now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX / 2);
         let mut state = self.state.lock().await;
-        state.leased = 0;
-        state.ledger.append(Entry {
+        let blocked = Entry {
             at_ms: until,
             count: 0,
             kind: Kind::Blocked,
-        });
+        };
+        state.leased = 0;
+        state.ledger.append(blocked);
+        state.recent.push_back(blocked);
+        drop(state);
+        self.raised.notify_one();
     }
 
     /// Permits left in this window, and the limit.
@@ -281,19 +289,27 @@ impl Budget {
 
     /// Callers behind a full window need not queue to learn that they would wait too long.
     fn check_estimate(&self, place: usize, deadline: Instant) -> Result<(), TooLong> {
-        let room_at = self.room_at_ms.load(Ordering::Relaxed);
         let now = now_ms();
-        if room_at <= now {
+        let free_at = self.estimate(place);
+        if free_at <= now {
             return Ok(());
         }
-        let limit = self.limit.load(Ordering::Relaxed).max(1) as usize;
-        let windows = u64::try_from(place / limit).unwrap_or(u64::MAX);
-        let free_at = room_at.saturating_add(windows.saturating_mul(self.window_ms()));
         let wait = Duration::from_millis(free_at.saturating_sub(now));
         if Instant::now() + wait > deadline {
             return Err(self.too_long(free_at));
         }
         Ok(())
+    }
+
+    /// When a caller at this place of the queue gets its turn, as far as is known; 0 when nothing waits.
+    fn estimate(&self, place: usize) -> u64 {
+        let room_at = self.room_at_ms.load(Ordering::Relaxed);
+        if room_at <= now_ms() {
+            return 0;
+        }
+        let limit = self.limit.load(Ordering::Relaxed).max(1) as usize;
+        let windows = u64::try_from(place / limit).unwrap_or(u64::MAX);
+        room_at.saturating_add(windows.saturating_mul(self.window_ms()))
     }
 
     fn too_long(&self, free_at: u64) -> TooLong {

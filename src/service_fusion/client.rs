@@ -55,7 +55,8 @@ impl Patience {
         }
     }
 
-    async fn ended(&self) -> Error {
+    /// Ends when the caller's patience does, and says why.
+    pub async fn ended(&self) -> Error {
         tokio::select! {
             () = self.cancelled.cancelled() => Error::Cancelled,
             () = tokio::time::sleep_until(self.deadline) => Error::Timeout {
@@ -104,11 +105,23 @@ impl Client {
 
     /// Reads `path` below `/v1`. Equal reads that overlap are one request; it is dropped when nobody waits any more.
     pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Reply {
-        let shared = self.join(path, patience.deadline);
-        tokio::select! {
+        let (shared, joined) = self.join(path, patience.deadline);
+        let reply = tokio::select! {
             biased;
             reply = shared => reply,
-            ended = patience.ended() => Err(ended),
+            ended = patience.ended() => return Err(ended),
+        };
+        match reply {
+            // The read gave up at the deadline of whoever began it; ours may be later.
+            Err(problem) if joined && problem.retryable() => {
+                let (shared, _) = self.join(path, patience.deadline);
+                tokio::select! {
+                    biased;
+                    reply = shared => reply,
+                    ended = patience.ended() => Err(ended),
+                }
+            }
+            reply => reply,
         }
     }
 
@@ -137,13 +150,14 @@ impl Client {
         })
     }
 
-    fn join(self: &Arc<Self>, path: &str, deadline: Instant) -> InFlight {
+    /// The read of `path` that is under way, or a new one; and whether it was under way.
+    fn join(self: &Arc<Self>, path: &str, deadline: Instant) -> (InFlight, bool) {
         let mut in_flight = self
             .in_flight
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if let Some(shared) = in_flight.get(path).and_then(WeakShared::upgrade) {
-            return shared;
+            return (shared, true);
         }
         let client = Arc::clone(self);
         let owned = path.to_owned();
@@ -165,7 +179,7 @@ impl Client {
         if let Some(weak) = shared.downgrade() {
             in_flight.insert(path.to_owned(), weak);
         }
-        shared
+        (shared, false)
     }
 
     async fn get_with_retries(&self, path: &str, deadline: Instant) -> Result<Value, Error> {
@@ -225,9 +239,11 @@ impl Client {
 
     /// A token first, then the permit: a permit that waits for a sign-in would count from the wrong moment.
     async fn ready(&self, deadline: Instant) -> Result<Token, Error> {
-        let token = self.session.token(self.http()?).await.map_err(signed_out)?;
+        let http = self.http()?;
+        self.session.token(http).await.map_err(signed_out)?;
         self.permit(deadline).await?;
-        Ok(token)
+        // The turn may have come minutes later; in memory this costs nothing.
+        self.session.token(http).await.map_err(signed_out)
     }
 
     async fn attempt(
@@ -267,6 +283,9 @@ impl Client {
                     problem => Failure::Final(problem),
                 }
             })?;
+        self.permit(Instant::now() + CREATE_TIMEOUT)
+            .await
+            .map_err(Failure::Final)?;
         let response = self.send(http, method, path, body, &token).await?;
         self.decode(method, path, response).await
     }

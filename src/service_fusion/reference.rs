@@ -72,9 +72,12 @@ impl Reference {
         client: &Arc<Client>,
         patience: &Patience,
     ) -> Result<Arc<Vec<Record>>, Error> {
-        self.lists[list as usize]
-            .get(async || fetch_all(client, list.resource(), patience).await)
-            .await
+        let kept = &self.lists[list as usize];
+        tokio::select! {
+            biased;
+            list = kept.get(async || fetch_all(client, list.resource(), patience).await) => list,
+            ended = patience.ended() => Err(ended),
+        }
     }
 
     pub async fn statuses(

@@ -24,7 +24,27 @@ impl Stage {
     pub fn of(status: &str) -> Self {
         let name = status.to_lowercase();
         let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-        if has(&["cancel", "void", "lost", "declined", "rejected", "dead"]) {
+        // What is denied comes first: "incomplete" holds "complete".
+        if has(&["not started", "unstarted"]) {
+            Self::Waiting
+        } else if has(&[
+            "incomplete",
+            "not complete",
+            "uncompleted",
+            "not finished",
+            "unfinished",
+        ]) {
+            Self::Paused
+        } else if has(&[
+            "unpaid",
+            "not paid",
+            "not invoiced",
+            "uninvoiced",
+            "unbilled",
+            "not billed",
+        ]) {
+            Self::Done
+        } else if has(&["cancel", "void", "lost", "declined", "rejected", "dead"]) {
             Self::Dropped
         } else if has(&[
             "partial", "hold", "waiting", "parts", "paused", "delayed", "pending",
@@ -74,10 +94,13 @@ impl Status {
     /// Only `OPEN_ACTIVE` has been seen for certain, so a category decides where it speaks and the name elsewhere.
     pub fn is_open(&self) -> bool {
         let category = self.category.to_uppercase();
-        if category.contains("CLOSED") || category.contains("CANCEL") {
+        let has = |words: &[&str]| words.iter().any(|word| category.contains(word));
+        if has(&["CLOSED", "CANCEL", "WON", "LOST"]) {
             return false;
         }
-        Stage::of(&self.name).is_open()
+        // Completed work is not open work, whatever group the account files it under.
+        let open_group = has(&["OPEN"]) && !has(&["COMPLETE"]);
+        Stage::of(&self.name).is_open() || (open_group && Stage::of(&self.name) != Stage::Done)
     }
 }
 
@@ -103,6 +126,9 @@ mod tests {
             ("Estimate Lost", Stage::Dropped),
             ("Estimate Won", Stage::Done),
             ("Estimate Sent", Stage::Waiting),
+            ("Incomplete", Stage::Paused),
+            ("Not Started", Stage::Waiting),
+            ("Unpaid", Stage::Done),
         ] {
             assert_eq!(Stage::of(name), stage, "{name}");
         }

@@ -142,21 +142,17 @@ impl<'a> Walk<'a> {
         let wanted = u32::try_from(limit)
             .unwrap_or(MAX_PER_PAGE)
             .clamp(1, MAX_PER_PAGE);
-        let mut offset = match from {
-            Some(position) => self.locate(position, wanted).await?,
-            None => 0,
-        };
+        let (mut offset, mut held) = self.start(from).await?;
+        // A walk that goes on reads whole pages: one of them has just been read to find its place.
+        let per_page = if from.is_some() { MAX_PER_PAGE } else { wanted };
         let delivered_before = from.map_or(0, |position| position.delivered);
         let mut rows: Vec<(Record, Position)> = Vec::new();
         let mut length;
         loop {
-            // A page size that divides the offset needs no second page; else the largest one is cut.
-            let per_page = if offset % u64::from(wanted) == 0 {
-                wanted
-            } else {
-                MAX_PER_PAGE
+            let page = match held.take() {
+                Some(page) => page,
+                None => self.page(offset, per_page).await?,
             };
-            let page = self.page(offset, per_page).await?;
             length = page.length;
             let skip = usize::try_from(offset % u64::from(per_page)).unwrap_or(0);
             let before = offset;
@@ -191,12 +187,12 @@ impl<'a> Walk<'a> {
     }
 
     async fn sifted(&self, limit: usize, from: Option<Position>) -> Result<Found, Error> {
-        let start = match from {
-            Some(position) => self.locate(position, MAX_PER_PAGE).await?,
-            None => 0,
+        let (start, held) = self.start(from).await?;
+        let first_page = page_number(start, MAX_PER_PAGE);
+        let first = match held {
+            Some(page) => page,
+            None => self.page(start, MAX_PER_PAGE).await?,
         };
-        let first_page = u32::try_from(start / u64::from(MAX_PER_PAGE)).unwrap_or(u32::MAX - 1) + 1;
-        let first = self.page(start, MAX_PER_PAGE).await?;
         let length = first.length;
         let last_page = u32::try_from(length.div_ceil(u64::from(MAX_PER_PAGE))).unwrap_or(u32::MAX);
         let stop_page = last_page.min(first_page.saturating_add(MOST_PAGES - 1));
@@ -204,37 +200,32 @@ impl<'a> Walk<'a> {
         // Counting to the end is worth it only where the end is in reach.
         let count_all = known.is_none() && stop_page == last_page;
 
-        let mut sieve = Sieve {
-            keep: self.keep.as_ref(),
-            limit,
-            rows: Vec::new(),
-            more: false,
-            offset: start,
-            position: Position {
-                offset: start,
-                anchor: from.map_or(0, |position| position.anchor),
-                length,
-                matches: known,
-                delivered: from.map_or(0, |position| position.delivered),
-            },
-            matched: from.map_or(0, |position| position.delivered),
-        };
+        let mut sieve = Sieve::new(self.keep.as_ref(), limit, start, length, from);
         let skip = usize::try_from(start % u64::from(MAX_PER_PAGE)).unwrap_or(0);
-        sieve.add(first.rows.into_iter().skip(skip));
+        let left = usize::try_from(length.saturating_sub(start)).unwrap_or(usize::MAX);
+        sieve.add(first.rows.into_iter().skip(skip).take(left));
         let mut pages = stream::iter(first_page + 1..=stop_page)
-            .map(|page| self.numbered_page(page))
+            .map(|page| self.fetch(page, MAX_PER_PAGE))
             .buffered(AT_ONCE);
         let mut read = first_page;
-        while (count_all || !sieve.is_full())
-            && let Some(page) = pages.next().await
-        {
-            sieve.add(page?.rows.into_iter());
-            read += 1;
-            if let Some(progress) = self.progress {
-                progress(read - first_page + 1, stop_page - first_page + 1);
+        while (count_all || !sieve.is_full()) && !sieve.has_all() {
+            match pages.next().await {
+                None => break,
+                Some(Ok(page)) => sieve.add(page.rows.into_iter()),
+                // What was found so far is worth more than an error; the cursor goes on from here.
+                Some(Err(problem)) if problem.retryable() => break,
+                Some(Err(problem)) => return Err(problem),
             }
+            read += 1;
+            self.report_pages(read - first_page + 1, stop_page - first_page + 1);
         }
         Ok(sieve.finish(start, length, read >= last_page))
+    }
+
+    fn report_pages(&self, read: u32, of: u32) {
+        if let Some(progress) = self.progress {
+            progress(read, of);
+        }
     }
 
     fn report(&self, rows: usize, limit: usize) {
@@ -246,52 +237,55 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Where the place is now: rows may have been created or removed since it was noted.
-    async fn locate(&self, position: Position, per_page: u32) -> Result<u64, Error> {
-        let per = u64::from(per_page);
-        let page = self
-            .page(
-                position.offset.min(position.length.saturating_sub(1)),
-                per_page,
-            )
+    /// Where to begin, and the page that holds that row when it was read on the way.
+    ///
+    /// Rows are created, moved and removed between two calls, so the row delivered last is looked for:
+    /// where it was, then where the list's change of length would have pushed it, then next to that.
+    async fn start(&self, from: Option<Position>) -> Result<(u64, Option<Page>), Error> {
+        let Some(position) = from else {
+            return Ok((0, None));
+        };
+        let per_page = u64::from(MAX_PER_PAGE);
+        let last = position.offset.saturating_sub(1);
+        let mut page = self
+            .page(last.min(position.length.saturating_sub(1)), MAX_PER_PAGE)
             .await?;
-        if page.length == position.length {
-            return Ok(position.offset);
-        }
-        let expected = position.offset.saturating_sub(1);
-        let shifted = (expected + page.length).saturating_sub(position.length);
-        let per_long = u64::from(MAX_PER_PAGE);
-        let near = [
+        let shifted = (last + page.length).saturating_sub(position.length);
+        let places = [
+            last,
             shifted,
-            expected,
-            shifted + per_long,
-            shifted.saturating_sub(per_long),
+            last + per_page,
+            last.saturating_sub(per_page),
+            shifted + per_page,
         ];
-        for place in near.into_iter().filter(|place| *place < page.length) {
-            let start = place / per_long * per_long;
-            let rows = self.page(place, MAX_PER_PAGE).await?.rows;
-            let found = rows
+        let length = page.length.max(1);
+        let mut tried: Vec<u32> = Vec::new();
+        for place in places.into_iter().filter(|place| *place < length) {
+            let number = page_number(place, MAX_PER_PAGE);
+            if tried.contains(&number) {
+                continue;
+            }
+            if !tried.is_empty() || number != page_number(last, MAX_PER_PAGE) {
+                page = self.fetch(number, MAX_PER_PAGE).await?;
+            }
+            tried.push(number);
+            let found = page
+                .rows
                 .iter()
                 .position(|row| row.id("id") == Some(position.anchor));
             if let Some(index) = found {
-                return Ok(start + index as u64 + 1);
+                let start = u64::from(number - 1) * per_page + index as u64 + 1;
+                let held = (!start.is_multiple_of(per_page)).then_some(page);
+                return Ok((start, held));
             }
         }
-        tracing::debug!(
-            per,
-            "the last row delivered is gone; the walk goes on by number"
-        );
-        Ok(position.offset)
+        tracing::debug!("the row delivered last is gone; the walk goes on by number");
+        Ok((position.offset, None))
     }
 
     /// The page of `per_page` rows that holds row `offset`.
     async fn page(&self, offset: u64, per_page: u32) -> Result<Page, Error> {
-        let number = u32::try_from(offset / u64::from(per_page)).unwrap_or(u32::MAX - 1) + 1;
-        self.fetch(number, per_page).await
-    }
-
-    async fn numbered_page(&self, number: u32) -> Result<Page, Error> {
-        self.fetch(number, MAX_PER_PAGE).await
+        self.fetch(page_number(offset, per_page), per_page).await
     }
 
     async fn fetch(&self, number: u32, per_page: u32) -> Result<Page, Error> {
@@ -312,6 +306,11 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// Pages count from 1.
+fn page_number(offset: u64, per_page: u32) -> u32 {
+    u32::try_from(offset / u64::from(per_page)).unwrap_or(u32::MAX - MOST_PAGES - 1) + 1
+}
+
 /// Collects matching rows and keeps count.
 struct Sieve<'a> {
     keep: Option<&'a Keep<'a>>,
@@ -323,7 +322,39 @@ struct Sieve<'a> {
     matched: u64,
 }
 
-impl Sieve<'_> {
+impl<'a> Sieve<'a> {
+    fn new(
+        keep: Option<&'a Keep<'a>>,
+        limit: usize,
+        start: u64,
+        length: u64,
+        from: Option<Position>,
+    ) -> Self {
+        let delivered = from.map_or(0, |position| position.delivered);
+        Self {
+            keep,
+            limit,
+            rows: Vec::new(),
+            more: false,
+            offset: start,
+            position: Position {
+                offset: start,
+                anchor: from.map_or(0, |position| position.anchor),
+                length,
+                matches: from.and_then(|position| position.matches),
+                delivered,
+            },
+            matched: delivered,
+        }
+    }
+
+    /// Whether every row that was counted on an earlier page has been delivered.
+    fn has_all(&self) -> bool {
+        self.position
+            .matches
+            .is_some_and(|matches| self.position.delivered >= matches)
+    }
+
     fn is_full(&self) -> bool {
         self.rows.len() >= self.limit
     }
@@ -358,7 +389,7 @@ impl Sieve<'_> {
                 position.matches = Some(matches);
             }
         }
-        let unread = !at_end || self.more;
+        let unread = (!at_end || self.more) && !self.has_all();
         Found {
             next: unread.then_some(self.position),
             rows: self.rows,

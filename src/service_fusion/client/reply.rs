@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// Whatever an answer asks for, nobody waits longer before the next attempt.
+const LONGEST_WAIT: Duration = Duration::from_secs(90);
+
 /// An answer larger than this is refused rather than held in memory.
 const LARGEST_BODY: usize = 32 * 1024 * 1024;
 
@@ -122,14 +125,12 @@ pub(super) fn rate_headers(response: &Response) -> RateHeaders {
 /// `Retry-After` is not documented but read where it comes; else the window's reset.
 pub(super) fn retry_wait(response: &Response) -> Option<Duration> {
     if let Some(seconds) = header_number(response, "retry-after") {
-        return Some(Duration::from_secs(seconds));
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
     }
     if response.status() != StatusCode::TOO_MANY_REQUESTS {
         return None;
     }
     let reset = header_number(response, "x-rate-limit-reset")?;
     let now = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0);
-    Some(Duration::from_millis(
-        reset_ms(reset, now).saturating_sub(now).max(250),
-    ))
+    Some(Duration::from_millis(reset_ms(reset, now).saturating_sub(now).max(250)).min(LONGEST_WAIT))
 }
