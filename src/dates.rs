@@ -20,7 +20,7 @@ const ACCEPTED: &str = "use `today`, `tomorrow`, `yesterday`, a weekday, `this w
 
 /// Why a date was not understood; the text says what would be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a date I understand: {accepted}")]
+#[error("`{text}` is not understood: {accepted}")]
 pub struct NotADate {
     text: String,
     accepted: &'static str,
@@ -50,6 +50,9 @@ impl DateRange {
             accepted: ACCEPTED,
         };
         let plain = text.trim().to_lowercase();
+        if let Some(day) = american(&plain) {
+            return Ok(Self::day(day));
+        }
         for separator in ["..", " to ", " until ", " - ", "/"] {
             if let Some((from, to)) = plain.split_once(separator) {
                 let from = one(from.trim(), today).ok_or_else(refused)?.from;
@@ -193,7 +196,18 @@ fn weekday(text: &str, today: Date) -> Option<DateRange> {
     shift(today, days.days()).map(DateRange::day)
 }
 
-/// `2026-11-22`, `2026-11`, `2026`, and the American `11/22/2026` is refused on purpose: a slash means a range.
+/// `11/22/2026`, as it is written where the companies are.
+fn american(text: &str) -> Option<Date> {
+    let mut parts = text.split('/');
+    let month = parts.next()?.parse().ok()?;
+    let day = parts.next()?.parse().ok()?;
+    let year = parts.next()?;
+    (parts.next().is_none() && year.len() == 4)
+        .then(|| Date::new(year.parse().ok()?, month, day).ok())
+        .flatten()
+}
+
+/// `2026-11-22`, `2026-11`, `2026`.
 fn calendar(text: &str) -> Option<DateRange> {
     // A timestamp's date is taken as it stands: Service Fusion's offsets are not to be trusted.
     let date_part = text.split(['t', ' ']).next()?;
@@ -298,6 +312,15 @@ pub fn parse_moment(text: &str, clock: &Clock) -> Result<Timestamp, NotADate> {
     if let Some(moment) = ago(&plain, clock) {
         return Ok(moment);
     }
+    // "Since noon" means today's.
+    if let Ok(time) = parse_time(&plain)
+        && let Ok(today) = clock
+            .today()
+            .to_datetime(time)
+            .to_zoned(clock.zone().clone())
+    {
+        return Ok(today.timestamp());
+    }
     let start = match text.trim().parse::<jiff::civil::DateTime>() {
         Ok(wall) if text.contains(['T', ':']) => wall,
         _ => DateRange::parse(text, clock.today())
@@ -369,6 +392,7 @@ mod tests {
             ("next sunday", "2026-11-29", "2026-11-29"),
             ("last friday", "2026-11-20", "2026-11-20"),
             ("2026-02", "2026-02-01", "2026-02-28"),
+            ("11/3/2026", "2026-11-03", "2026-11-03"),
             ("2025", "2025-01-01", "2025-12-31"),
             ("2026-11-01..2026-11-15", "2026-11-01", "2026-11-15"),
             ("yesterday to tomorrow", "2026-11-21", "2026-11-23"),
@@ -388,7 +412,7 @@ mod tests {
             "2026-02-30",
             "last -3 days",
             "next 99999 days",
-            "11/22/2026",
+            "13/22/2026",
         ] {
             let error = DateRange::parse(text, SUNDAY).unwrap_err().to_string();
             assert!(

@@ -39,3 +39,16 @@ pub fn catalog(toolsets: &[Toolset], read_only: bool) -> Vec<Tool> {
     tools.sort_by_key(|tool| tool.name);
     tools
 }
+
+/// Why a tool that exists is not offered here; `None` when there is no such tool at all.
+pub fn left_out(name: &str) -> Option<String> {
+    let all = catalog(&[Toolset::Core, Toolset::Dispatch, Toolset::Extra], false);
+    let tool = all.iter().find(|tool| tool.name == name)?;
+    Some(match (tool.access, tool.toolset) {
+        (Access::Creates, _) => {
+            format!("`{name}` creates something and is left out: start without --read-only")
+        }
+        (_, Toolset::Extra) => format!("`{name}` is in the toolset `extra`: add --toolsets all"),
+        _ => format!("`{name}` is left out by --toolsets"),
+    })
+}

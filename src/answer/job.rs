@@ -97,8 +97,8 @@ pub fn row(job: &Record, more: &[&str]) -> Fields {
 /// A field as it stands; zero dates are left out.
 fn shown(job: &Record, name: &str) -> Value {
     let value = job.get(name).cloned().unwrap_or_default();
-    if name.ends_with("_at") && job.date(name).is_none() {
-        return Value::Null;
+    if name.ends_with("_at") {
+        return moment(job, name).into();
     }
     match value {
         Value::String(text) => Value::from(excerpt(&text, 200)),

@@ -39,9 +39,16 @@ fn is_nested(value: &Value) -> bool {
 /// One line a row, cells in the order of the columns; nested lists follow their row, one step in.
 fn write_table(lines: &mut Vec<String>, rows: &[Value], indent: &str) {
     let rows: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
+    // A list that is empty in one row and holds records in another is no column.
+    let nested: Vec<&String> = rows
+        .iter()
+        .flat_map(|row| row.iter())
+        .filter(|(_, value)| is_nested(value))
+        .map(|(name, _)| name)
+        .collect();
     let mut columns: Vec<&str> = Vec::new();
-    for (name, value) in rows.iter().flat_map(|row| row.iter()) {
-        if !is_nested(value) && !columns.contains(&name.as_str()) {
+    for name in rows.iter().flat_map(|row| row.keys()) {
+        if !nested.contains(&name) && !columns.contains(&name.as_str()) {
             columns.push(name);
         }
     }
@@ -112,6 +119,18 @@ mod tests {
         let rendered =
             text(&json!({"notes": [{"text": "one\r\n99|Cancelled|fake"}, {"text": "two"}]}));
         assert_eq!(rendered.lines().count(), 4);
+    }
+
+    #[test]
+    fn a_list_that_is_empty_in_one_row_is_still_no_column() {
+        let rendered = text(&json!({"technicians": [
+            {"name": "Ana", "jobs": []},
+            {"name": "Sam", "jobs": [{"number": "1"}, {"number": "2"}]},
+        ]}));
+        assert_eq!(
+            rendered,
+            "technicians:\nname\nAna\nSam\n jobs:\n number\n 1\n 2"
+        );
     }
 
     fn any_json() -> impl Strategy<Value = Value> {

@@ -84,6 +84,9 @@ fn check_name(server: &SfServer, name: &str) -> Result<(), Failure> {
     if known.contains(&name) {
         return Ok(());
     }
+    if let Some(why) = tools::left_out(name) {
+        return Err(Failure::new(Exit::Usage, why));
+    }
     let meant = closest(name, known.iter().copied()).map_or_else(
         || "`sf-mcp tools` lists them; some need --toolsets all".to_owned(),
         |meant| format!("did you mean `{meant}`?"),

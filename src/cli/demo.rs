@@ -71,11 +71,15 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
         print(&format!("> {}", question.words));
         print(&format!("  {} {}", question.tool, arguments));
         let answer = session.call(question.tool, &arguments)?;
-        let shown: serde_json::Map<String, Value> = question
+        let mut shown: serde_json::Map<String, Value> = question
             .shown
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), trimmed(answer.get(*name)?))))
             .collect();
+        let late = late_jobs(&answer);
+        if !late.is_empty() {
+            shown.insert("late_now".to_owned(), trimmed(&Value::Array(late)));
+        }
         print(&format!(
             "{}\n",
             indented(&table::render(&Value::Object(shown)))
@@ -88,6 +92,16 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
     print(&serve::client_config(true)?);
     print("\nFrom the terminal: sf-mcp tools, sf-mcp call search_jobs status=open --demo");
     Ok(Exit::Done)
+}
+
+/// The board's late jobs, which are what a dispatcher looks for first.
+fn late_jobs(board: &Value) -> Vec<Value> {
+    let columns = board["technicians"].as_array().into_iter().flatten();
+    columns
+        .flat_map(|column| column["jobs"].as_array().into_iter().flatten())
+        .filter(|job| !job["late"].is_null())
+        .cloned()
+        .collect()
 }
 
 /// Long rows are for programs: a person's glance needs no ids and no nested appointments.

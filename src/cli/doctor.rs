@@ -80,10 +80,13 @@ fn show(checks: &[Check], as_json: bool) -> Result<(), Failure> {
 fn time_zone(config: &Config) -> Check {
     let zone = config.clock.zone_name();
     let finding = if zone == "UTC" || zone == "Etc/UTC" {
-        Finding::Odd(
-            "UTC; if the company is elsewhere, set time_zone in config.toml or SF_MCP_TIME_ZONE"
-                .to_owned(),
-        )
+        let file = config.paths.as_ref().map_or_else(
+            || "config.toml".to_owned(),
+            |paths| paths.config_file().display().to_string(),
+        );
+        Finding::Odd(format!(
+            "{zone}; if the company is elsewhere, write `time_zone = \"America/Chicago\"` (or its own) into {file}"
+        ))
     } else {
         Finding::Good(format!(
             "{zone}, now {}",

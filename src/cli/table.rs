@@ -61,9 +61,16 @@ fn label(name: &str) -> String {
 fn table(text: &mut String, rows: &[Value], depth: usize) {
     let indent = " ".repeat(depth * 2);
     let rows: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
+    // A list that is empty in one row and holds records in another is no column.
+    let nested: Vec<&String> = rows
+        .iter()
+        .flat_map(|row| row.iter())
+        .filter(|(_, value)| is_nested(value))
+        .map(|(name, _)| name)
+        .collect();
     let mut columns: Vec<&str> = Vec::new();
-    for (name, value) in rows.iter().flat_map(|row| row.iter()) {
-        if !is_nested(value) && !columns.contains(&name.as_str()) {
+    for name in rows.iter().flat_map(|row| row.keys()) {
+        if !nested.contains(&name) && !columns.contains(&name.as_str()) {
             columns.push(name);
         }
     }

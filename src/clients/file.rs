@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    clients::{Error, entry::Problem},
+    clients::{Error, SERVER, entry::Problem},
     paths::{create_private_folder, private_file},
 };
 
@@ -75,7 +75,10 @@ impl ConfigFile {
         let kept = match &self.bytes {
             Some(bytes) => {
                 let backup = self.backup();
-                write(&backup, bytes, metadata.as_ref()).map_err(failed("write", &backup))?;
+                // A file with our entry in it is not worth more than the one from before it.
+                if !(backup.exists() && self.text.contains(SERVER)) {
+                    write(&backup, bytes, metadata.as_ref()).map_err(failed("write", &backup))?;
+                }
                 Some(backup)
             }
             None => None,

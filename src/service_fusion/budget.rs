@@ -7,7 +7,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -52,6 +52,8 @@ pub struct RateHeaders {
 pub struct Budget {
     window: Duration,
     limit: AtomicU32,
+    /// Whether a response has said the limit, rather than the documentation.
+    is_learned: AtomicBool,
     waiting: AtomicUsize,
     /// When the window next has room, for callers who still queue for the lock.
     room_at_ms: AtomicU64,
@@ -78,6 +80,7 @@ impl Budget {
         Self {
             window,
             limit: AtomicU32::new(LIMIT),
+            is_learned: AtomicBool::new(false),
             waiting: AtomicUsize::new(0),
             room_at_ms: AtomicU64::new(0),
             foreign: AtomicU64::new(0),
@@ -121,6 +124,7 @@ impl Budget {
     /// Corrects the estimate by what a response said.
     pub fn learn(&self, headers: RateHeaders) {
         if let Some(limit) = headers.limit.filter(|limit| *limit > 0) {
+            self.is_learned.store(true, Ordering::Relaxed);
             let before = self.limit.swap(limit, Ordering::Relaxed);
             if limit > before {
                 self.room_at_ms.store(0, Ordering::Relaxed);
@@ -155,6 +159,7 @@ impl Budget {
             at_ms: until,
             count: 0,
             kind: Kind::Blocked,
+            limit: 0,
         };
         state.leased = 0;
         state.ledger.append(blocked);
@@ -194,6 +199,17 @@ impl Budget {
         });
     }
 
+    /// Until a response has said the limit, what another process has learned is the best guess.
+    fn adopt_limit(&self, state: &State) {
+        if self.is_learned.load(Ordering::Relaxed) {
+            return;
+        }
+        let known = state.recent.iter().map(|entry| entry.limit).max();
+        if let Some(limit) = known.filter(|limit| *limit > 0) {
+            self.limit.store(limit, Ordering::Relaxed);
+        }
+    }
+
     fn used(&self, state: &State, now: u64) -> u32 {
         let counts = self.counts_ms();
         state
@@ -222,6 +238,7 @@ impl Budget {
         {
             return Err(until);
         }
+        self.adopt_limit(state);
         let limit = self.limit.load(Ordering::Relaxed);
         let foreign = self.foreign_now(now);
         let count = (limit / 1000).max(1);
@@ -238,6 +255,7 @@ impl Budget {
             at_ms: now,
             count,
             kind: Kind::Permit,
+            limit,
         };
         let place = state.ledger.append(mine);
         if state.ledger.is_shared() {
@@ -450,6 +468,22 @@ mod tests {
         for _ in 0..10_000 {
             budget.take(soon()).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_process_that_starts_later_knows_the_raised_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("requests.log");
+        let first = Budget::new(Ledger::open(&file).unwrap(), WINDOW);
+        first.learn(RateHeaders {
+            limit: Some(1_000_000),
+            ..RateHeaders::default()
+        });
+        first.take(soon()).await.unwrap();
+
+        let second = Budget::new(Ledger::open(&file).unwrap(), WINDOW);
+
+        second.take(soon()).await.unwrap();
     }
 
     #[tokio::test]

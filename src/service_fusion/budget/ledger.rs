@@ -31,6 +31,8 @@ pub struct Entry {
     pub at_ms: u64,
     pub count: u32,
     pub kind: Kind,
+    /// The allowance the writer knew of, below 2^24: a process that starts later need not learn it again.
+    pub limit: u32,
 }
 
 impl Entry {
@@ -43,6 +45,7 @@ impl Entry {
             Kind::Void => 2,
             Kind::Blocked => 3,
         };
+        bytes[13..].copy_from_slice(&self.limit.min(0xFF_FFFF).to_le_bytes()[..3]);
         bytes
     }
 
@@ -56,6 +59,7 @@ impl Entry {
                 3 => Kind::Blocked,
                 _ => Kind::Void,
             },
+            limit: u32::from_le_bytes([*bytes.get(13)?, *bytes.get(14)?, *bytes.get(15)?, 0]),
         })
     }
 }
@@ -148,6 +152,7 @@ impl Ledger {
             at_ms: 0,
             count: 0,
             kind: Kind::Void,
+            limit: 0,
         };
         // Failing leaves one permit unused for a minute, which harms nobody.
         let _ = editor
@@ -250,6 +255,7 @@ mod tests {
                 at_ms,
                 count: 1,
                 kind: Kind::Permit,
+                limit: 60,
             };
             std::fs::write(&path, entry.to_bytes().repeat(5_000)).unwrap();
             drop(Ledger::open(&path).unwrap());
