@@ -271,6 +271,84 @@ fn a_process_killed_in_the_middle_of_a_refresh_costs_no_reuse() {
     assert_eq!(sandbox.state()["refresh_reuse"], 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_server_that_is_stopped_or_left_in_the_middle_of_a_refresh_sees_it_through() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    log_in_by_browser(&sandbox, &home);
+
+    for round in 1..=2 {
+        let mut client = server(&sandbox, &home);
+        sandbox.faults(&json!([
+            {"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"},
+            {"match": {"grant": "refresh_token"}, "times": 1, "kind": "latency", "ms": 1500}
+        ]));
+        let id = client.send_call("search_jobs", &json!({"limit": round}));
+        sandbox.wait_for(|state| state["by_path"]["/oauth/access_token"].as_u64() > Some(round));
+        let ended = if round == 1 {
+            let process = client.process_id().to_string();
+            let killed = Command::new("kill").args(["-TERM", &process]).status();
+            assert!(killed.unwrap().success());
+            client.ended()
+        } else {
+            client.notify("notifications/cancelled", &json!({"requestId": id}));
+            client.finish()
+        };
+        assert!(ended.status.success(), "{}", ended.stderr);
+    }
+
+    let mut next = server(&sandbox, &home);
+    assert!(next.call("search_jobs", &json!({"limit": 3}))["total"].is_number());
+    let state = sandbox.state();
+    assert_eq!(
+        (&state["refreshes"], &state["refresh_reuse"]),
+        (&json!(2), &json!(0))
+    );
+}
+
+#[test]
+fn an_outage_of_the_sign_in_service_does_not_end_a_browser_login() {
+    let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+    log_in_by_browser(&sandbox, &home);
+    let mut client = server(&sandbox, &home);
+    sandbox.faults(&json!([
+        {"match": {"path_contains": "/v1/jobs"}, "times": 1, "kind": "expire_tokens"},
+        {"match": {"grant": "refresh_token"}, "times": 1, "kind": "status", "status": 403},
+        {"match": {"grant": "refresh_token"}, "times": 1, "kind": "status", "status": 503, "html": true}
+    ]));
+
+    assert!(client.call("search_jobs", &json!({"limit": 1}))["total"].is_number());
+}
+
+#[test]
+fn a_login_that_cannot_be_stored_leaves_the_key_of_the_earlier_one() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    log_in(&sandbox, &home);
+    let key = home.path().join("default.key");
+    let kept = std::fs::read(&key).unwrap();
+    let database = rusqlite::Connection::open(home.path().join("state/default/tokens.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER full BEFORE INSERT ON sealed BEGIN SELECT RAISE(ABORT, 'full'); END",
+        )
+        .unwrap();
+
+    let failed = login_with(&sandbox, &home, "sandbox-consumer-secret");
+    assert_eq!(failed.code, Some(1), "{}", failed.stderr);
+    assert_eq!(std::fs::read(&key).unwrap(), kept);
+
+    // A key that does not fit is replaced by a new one, but not for nothing.
+    std::fs::write(&key, "no key").unwrap();
+    login_with(&sandbox, &home, "sandbox-consumer-secret");
+    assert_eq!(std::fs::read(&key).unwrap(), b"no key");
+
+    database.execute_batch("DROP TRIGGER full").unwrap();
+    std::fs::write(&key, &kept).unwrap();
+    assert!(server(&sandbox, &home).call("search_jobs", &json!({}))["total"].is_number());
+    log_in(&sandbox, &home);
+    assert_eq!(std::fs::read(&key).unwrap(), kept);
+}
+
 #[test]
 fn a_lost_or_changed_key_is_named_and_nothing_is_overwritten() {
     let (sandbox, home) = (Sandbox::start(), Home::new());

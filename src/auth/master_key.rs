@@ -105,6 +105,23 @@ pub struct Chosen {
     pub place: Place,
     pub key: SealingKey,
     pub remark: Option<String>,
+    pub before: Before,
+}
+
+/// What was in a key's place before it.
+#[derive(Debug)]
+pub enum Before {
+    /// Nothing was written there.
+    Unchanged,
+    Nothing,
+    /// Perhaps a key, perhaps something else.
+    Bytes(Zeroizing<Vec<u8>>),
+}
+
+impl Before {
+    fn of(bytes: Option<Vec<u8>>) -> Self {
+        bytes.map_or(Self::Nothing, |bytes| Self::Bytes(Zeroizing::new(bytes)))
+    }
 }
 
 impl Places {
@@ -126,6 +143,7 @@ impl Places {
                 place: Place::Environment,
                 key,
                 remark: None,
+                before: Before::Unchanged,
             });
         }
         let key = SealingKey::generate().map_err(Error::BadEnvironment)?;
@@ -137,18 +155,23 @@ impl Places {
         let why_not = match wish {
             Keychain::Off => "as you asked".to_owned(),
             Keychain::Auto | Keychain::Required => match self.put_into_keychain(&key, patience) {
-                Ok(()) => {
+                Ok(before) => {
                     return Ok(Chosen {
                         place: Place::Keychain,
                         key,
                         remark: None,
+                        before,
                     });
                 }
                 Err(problem) if wish == Keychain::Required => return Err(problem),
                 Err(problem) => problem.to_string(),
             },
         };
-        self.write_file(&key)?;
+        let before = Before::of(std::fs::read(&self.file).ok());
+        if let Err(problem) = self.write_file(key.to_base64().as_bytes()) {
+            let _ = self.put_back(Place::File, before);
+            return Err(problem);
+        }
         let remark = format!(
             "The key that protects the sign-in is in the file {}, readable by you alone, because the keychain is not used ({why_not}).",
             self.file.display()
@@ -157,7 +180,36 @@ impl Places {
             place: Place::File,
             key,
             remark: Some(remark),
+            before,
         })
+    }
+
+    /// Puts what was there before back where a new key was put for nothing.
+    pub fn put_back(&self, place: Place, before: Before) -> Result<(), Error> {
+        match (place, before) {
+            (_, Before::Unchanged) | (Place::Environment, _) => Ok(()),
+            (place, Before::Nothing) => self.remove(place),
+            (Place::File, Before::Bytes(bytes)) => self.write_file(&bytes),
+            (Place::Keychain, Before::Bytes(bytes)) => {
+                let entry = self.entry.clone();
+                limited(PATIENCE, move || {
+                    keyring::Entry::new(SERVICE, &entry)?.set_secret(&bytes)
+                })
+            }
+        }
+    }
+
+    /// Whether `wish` would put a new key in that place, so that the key there may as well stay.
+    pub fn suits(&self, place: Place, wish: Keychain) -> bool {
+        if matches!(from_environment(), Ok(None)) {
+            match wish {
+                Keychain::Auto => true,
+                Keychain::Required => place == Place::Keychain,
+                Keychain::Off => place == Place::File,
+            }
+        } else {
+            wish == Keychain::Auto || place == Place::Environment
+        }
     }
 
     /// Reads the key from its recorded place.
@@ -200,27 +252,43 @@ impl Places {
     }
 
     /// Writes the key and reads it back: a keychain that only says "no entry" may be a broken one.
-    fn put_into_keychain(&self, key: &SealingKey, patience: Duration) -> Result<(), Error> {
+    fn put_into_keychain(&self, key: &SealingKey, patience: Duration) -> Result<Before, Error> {
         if no_session_bus() {
             return Err(Error::Unavailable("no session bus".to_owned()));
         }
         let entry = self.entry.clone();
         let text = key.to_base64();
         let expected = text.clone();
-        let read = limited(patience, move || {
+        let started = std::time::Instant::now();
+        let (before, read) = limited(patience, move || {
             let entry = keyring::Entry::new(SERVICE, &entry)?;
+            let before = match entry.get_secret() {
+                Ok(bytes) => Some(bytes),
+                Err(keyring::Error::NoEntry) => None,
+                Err(problem) => return Err(problem),
+            };
+            if started.elapsed() >= patience {
+                // Nobody waits any more: the key has gone elsewhere.
+                return Err(keyring::Error::NoEntry);
+            }
             entry.set_secret(text.as_bytes())?;
-            entry.get_secret().map(Zeroizing::new)
+            let read = entry.get_secret().map(Zeroizing::new);
+            Ok((Before::of(before), read))
         })?;
-        if read.as_slice() == expected.as_bytes() {
-            return Ok(());
+        let read = match read {
+            Ok(read) if read.as_slice() == expected.as_bytes() => return Ok(before),
+            read => read,
+        };
+        let _ = self.put_back(Place::Keychain, before);
+        if let Err(problem) = read {
+            return Err(Error::Unavailable(store_problem(&problem)));
         }
         Err(Error::Unavailable(
             "it returned another value than it was given".to_owned(),
         ))
     }
 
-    fn write_file(&self, key: &SealingKey) -> Result<(), Error> {
+    fn write_file(&self, bytes: &[u8]) -> Result<(), Error> {
         let write = || {
             if let Some(folder) = self.file.parent() {
                 paths::create_private_folder(folder)?;
@@ -229,7 +297,7 @@ impl Places {
                 .write(true)
                 .truncate(true)
                 .open(&self.file)?;
-            file.write_all(key.to_base64().as_bytes())?;
+            file.write_all(bytes)?;
             file.sync_all()
         };
         write().map_err(|problem: std::io::Error| self.bad_file(&problem))

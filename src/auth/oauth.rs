@@ -17,7 +17,7 @@ pub struct Grant {
 /// Why there is no token.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The endpoint refused: the credentials or the refresh token are not valid, and asking again does not help.
+    /// The credentials or the refresh token are not valid: asking again does not help.
     #[error("Service Fusion refused the sign-in: {0}")]
     Refused(String),
     /// The request certainly had no effect: asking again later may work.
@@ -30,6 +30,10 @@ pub enum Error {
 
 /// Documented life of an access token, for an answer that does not say it.
 const USUAL_LIFE: Duration = Duration::from_hours(1);
+/// No token counts as lasting longer, whatever an answer says.
+pub(crate) const LONGEST_LIFE: Duration = Duration::from_hours(30 * 24);
+/// The OAuth errors (RFC 6749, 5.2) that speak of the credentials or the grant; the others may pass.
+const FINAL: [&str; 3] = ["invalid_grant", "invalid_client", "unauthorized_client"];
 
 /// Asks for a token with a client's own credentials (an "OAuth Consumer" in Service Fusion's settings).
 pub async fn client_credentials(
@@ -107,12 +111,18 @@ async fn request(http: &reqwest::Client, origin: &str, body: &Value) -> Result<G
     if status.is_success() {
         return grant(&answer).ok_or_else(|| Error::Lost("an answer without a token".to_owned()));
     }
-    // Only the endpoint's own OAuth error is final; a gateway's page or a rate limit is not.
+    Err(failure(status, &answer))
+}
+
+/// Only the endpoint's own words about the credentials are final; a gateway's page or a rate limit is not.
+fn failure(status: reqwest::StatusCode, answer: &Value) -> Error {
+    let number = status.as_u16();
     match answer.get("error").and_then(Value::as_str) {
-        Some(code) if status.is_client_error() && status != 429 => {
-            Err(Error::Refused(refusal(code, &answer)))
+        Some(code) if status.is_client_error() && number != 429 && FINAL.contains(&code) => {
+            Error::Refused(refusal(code, answer))
         }
-        _ => Err(Error::Unavailable(format!("status {}", status.as_u16()))),
+        Some(code) => Error::Unavailable(format!("status {number}, {}", refusal(code, answer))),
+        None => Error::Unavailable(format!("status {number}")),
     }
 }
 
@@ -131,7 +141,9 @@ fn grant(answer: &Value) -> Option<Grant> {
     };
     Some(Grant {
         access_token: text("access_token")?,
-        expires_in: life.map_or(USUAL_LIFE, Duration::from_secs),
+        expires_in: life.map_or(USUAL_LIFE, |life| {
+            Duration::from_secs(life).min(LONGEST_LIFE)
+        }),
         refresh_token: text("refresh_token"),
     })
 }
@@ -158,4 +170,47 @@ pub(crate) fn without_address(problem: reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn only_words_about_the_credentials_are_final() {
+        let said = |code: &str| json!({"error": code});
+        for code in FINAL {
+            let problem = failure(StatusCode::BAD_REQUEST, &said(code));
+            assert!(matches!(problem, Error::Refused(_)), "{code}");
+        }
+        for (status, answer) in [
+            (400, said("invalid_request")),
+            (400, said("temporarily_unavailable")),
+            (403, said("Access denied by the firewall")),
+            (429, said("invalid_grant")),
+            (500, said("invalid_client")),
+            (403, Value::Null),
+        ] {
+            let problem = failure(StatusCode::from_u16(status).unwrap(), &answer);
+            assert!(
+                matches!(problem, Error::Unavailable(_)),
+                "{status} {answer}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_lasts_a_month_at_most() {
+        for (given, lasts) in [
+            (json!(u64::MAX), LONGEST_LIFE),
+            (json!("99999999999"), LONGEST_LIFE),
+            (json!(60), Duration::from_mins(1)),
+            (json!(-1), USUAL_LIFE),
+        ] {
+            let answer = json!({"access_token": "t", "expires_in": given});
+            assert_eq!(grant(&answer).unwrap().expires_in, lasts);
+        }
+    }
 }

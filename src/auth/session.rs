@@ -13,15 +13,19 @@ use std::{
 };
 
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
         lock,
         master_key::{self, Places},
         oauth,
-        session::renewal::Renewal,
-        vault::{self, Head, Secrets, Vault},
+        session::renewal::{Renewal, Renewed},
+        vault::{self, Head, Kind, Secrets, Vault},
     },
     config::Credentials,
     paths::Paths,
@@ -29,11 +33,18 @@ use crate::{
 };
 
 mod renewal;
+#[cfg(test)]
+mod tests;
 
 /// No request starts with a token that has less than this left.
 const MARGIN: Duration = Duration::from_mins(1);
 /// From here on a call renews the token in the background while it still uses the old one.
 const AHEAD: Duration = Duration::from_mins(5);
+/// How long new tokens are tried to be written before somebody is told.
+const WRITING: Duration = Duration::from_secs(5);
+/// A request for a token ends after 30 s, and what it brings must be written.
+const SETTLING: Duration = Duration::from_secs(35);
+const ENDING: &str = "sf-mcp is ending";
 
 /// Why no access token can be had.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -55,6 +66,12 @@ pub enum Error {
     Lock(#[from] lock::Error),
     #[error("{0}")]
     Unavailable(String),
+    #[error(
+        "the renewed sign-in cannot be written to {path} ({problem}). Make room on the disk, or end the program that \
+         keeps the file busy, and call again: this process still has it, but when it ends first, \
+         `sf-mcp login` is needed again"
+    )]
+    Unwritten { path: String, problem: String },
 }
 
 impl From<vault::Error> for Error {
@@ -74,6 +91,7 @@ pub struct Token {
 
 impl Token {
     fn new(secret: SecretString, left: Duration) -> Self {
+        let left = left.min(oauth::LONGEST_LIFE);
         Self {
             secret,
             expires: Instant::now() + left,
@@ -163,8 +181,19 @@ struct Inner {
     /// Read from its place once; a keychain takes milliseconds to answer.
     key: Mutex<Option<SealingKey>>,
     /// One task renews; the others wait here and then find the new token.
-    gate: Mutex<()>,
+    gate: Arc<Mutex<()>>,
     renewing_ahead: AtomicBool,
+    /// New tokens that could not be written yet; changed only behind the gate.
+    unwritten: RwLock<Option<Unwritten>>,
+    /// No renewal begins any more.
+    closing: CancellationToken,
+}
+
+#[derive(Clone, Debug)]
+struct Unwritten {
+    renewed: Renewed,
+    /// Nobody has signed in or out while it stays this.
+    stamped: Option<SystemTime>,
 }
 
 impl Session {
@@ -180,32 +209,63 @@ impl Session {
             origin,
             known: RwLock::new(None),
             key: Mutex::new(None),
-            gate: Mutex::new(()),
+            gate: Arc::default(),
             renewing_ahead: AtomicBool::new(false),
+            unwritten: RwLock::new(None),
+            closing: CancellationToken::new(),
         }))
     }
 
     /// A token that is valid for some time yet; asks for one where there is none.
     pub async fn token(&self, http: &reqwest::Client) -> Result<Token, Error> {
         if let Some(token) = self.0.fresh() {
-            if !token.has_left(AHEAD) {
+            if !token.has_left(AHEAD) || self.0.unwritten().is_some() {
                 self.renew_ahead(http, &token);
             }
             return Ok(token);
         }
-        let _turn = self.0.gate.lock().await;
-        match self.0.fresh() {
-            Some(token) => Ok(token),
-            None => self.0.obtain(http, None).await,
-        }
+        self.renewed(http, None).await
     }
 
     /// A token other than the rejected one: the service answered 401 to it.
     pub async fn replace(&self, http: &reqwest::Client, rejected: &Token) -> Result<Token, Error> {
-        let _turn = self.0.gate.lock().await;
-        match self.0.fresh() {
-            Some(token) if !token.is(rejected) => Ok(token),
-            _ => self.0.obtain(http, Some(rejected)).await,
+        self.renewed(http, Some(rejected)).await
+    }
+
+    /// A caller may leave at any time. The work goes on without it, for a spent refresh token is worth its answer.
+    async fn renewed(
+        &self,
+        http: &reqwest::Client,
+        rejected: Option<&Token>,
+    ) -> Result<Token, Error> {
+        let turn = Arc::clone(&self.0.gate).lock_owned().await;
+        if let Some(token) = self.0.fresh()
+            && !rejected.is_some_and(|rejected| token.is(rejected))
+        {
+            return Ok(token);
+        }
+        let inner = Arc::clone(&self.0);
+        let (http, rejected) = (http.clone(), rejected.cloned());
+        let work = tokio::spawn(async move { inner.obtain(&http, rejected.as_ref(), &turn).await });
+        work.await.unwrap_or_else(|_| {
+            Err(Error::Unavailable(
+                "the renewal of the sign-in was interrupted".to_owned(),
+            ))
+        })
+    }
+
+    /// Lets no renewal begin any more and waits for the one under way: before the process ends.
+    pub async fn settled(&self) {
+        self.0.closing.cancel();
+        let settled = async {
+            let turn = self.0.gate.lock().await;
+            if let Err(problem) = self.0.write_late().await {
+                tracing::warn!(%problem, "the process ends");
+            }
+            drop(turn);
+        };
+        if tokio::time::timeout(SETTLING, settled).await.is_err() {
+            tracing::warn!("the process ends while the sign-in is being renewed");
         }
     }
 
@@ -220,12 +280,16 @@ impl Session {
         tokio::spawn(async move {
             // Processes that share a token would all wake at the same second.
             tokio::time::sleep(jitter()).await;
-            let _turn = inner.gate.lock().await;
-            if inner.fresh().is_some_and(|token| token.is(&old))
-                && let Err(problem) = inner.obtain(&http, Some(&old)).await
+            let turn = Arc::clone(&inner.gate).lock_owned().await;
+            if let Err(problem) = inner.write_late().await {
+                tracing::warn!(%problem, "the new tokens are in memory only");
+            } else if !old.has_left(AHEAD)
+                && inner.fresh().is_some_and(|token| token.is(&old))
+                && let Err(problem) = inner.obtain(&http, Some(&old), &turn).await
             {
                 tracing::info!(%problem, "the token could not be renewed ahead of time");
             }
+            drop(turn);
             inner.renewing_ahead.store(false, Ordering::Release);
         });
     }
@@ -260,19 +324,42 @@ impl Inner {
         });
     }
 
-    /// A token other than `than`, from the vault or from Service Fusion.
-    async fn obtain(&self, http: &reqwest::Client, than: Option<&Token>) -> Result<Token, Error> {
+    fn unwritten(&self) -> Option<Unwritten> {
+        let unwritten = self.unwritten.read();
+        unwritten.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_unwritten(&self, unwritten: Option<Unwritten>) {
+        *self
+            .unwritten
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = unwritten;
+    }
+
+    /// A token other than `than`, from the vault or from Service Fusion, by whoever has the gate.
+    async fn obtain(
+        &self,
+        http: &reqwest::Client,
+        than: Option<&Token>,
+        _turn: &OwnedMutexGuard<()>,
+    ) -> Result<Token, Error> {
+        if self.closing.is_cancelled() {
+            return Err(Error::Unavailable(ENDING.to_owned()));
+        }
         match &self.source {
             Source::Nobody => Err(Error::SignedOut),
             Source::Credentials(credentials) => {
-                let grant = oauth::client_credentials(
+                let asked = oauth::client_credentials(
                     http,
                     &self.origin,
                     &credentials.client_id,
                     &credentials.client_secret,
-                )
-                .await
-                .map_err(refused)?;
+                );
+                // These can be asked for again at any time.
+                let grant = tokio::select! {
+                    grant = asked => grant.map_err(refused)?,
+                    () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
+                };
                 let token = Token::new(grant.access_token, grant.expires_in);
                 self.keep(&token, None);
                 Ok(token)
@@ -292,6 +379,7 @@ impl Inner {
         http: &reqwest::Client,
         than: Option<&Token>,
     ) -> Result<Token, Error> {
+        self.write_late().await?;
         let (head, key, secrets) = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
@@ -299,7 +387,12 @@ impl Inner {
         if let Some(reason) = head.ended {
             return Err(Error::Ended(reason));
         }
-        let _held = lock::take(profile.lock_file.clone()).await?;
+        let _held = tokio::select! {
+            taken = lock::take(profile.lock_file.clone()) => taken?,
+            () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
+        };
+        // Nobody signs in or out under the lock.
+        let stamped = profile.stamped();
         // Another process may have renewed while we waited; its tokens are ours too.
         let (head, _, secrets) = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
@@ -315,8 +408,81 @@ impl Inner {
             head,
             key,
             secrets,
+            closing: &self.closing,
         };
-        renewal.run().await
+        let renewed = renewal.run().await?;
+        let life = u64::try_from(renewed.secrets.life).unwrap_or(0);
+        let token = Token::new(
+            renewed.secrets.access_token.clone(),
+            Duration::from_millis(life),
+        );
+        // Whatever becomes of the file, this process can go on with them.
+        self.keep(&token, stamped);
+        match self.write(profile, Unwritten { renewed, stamped }).await {
+            Ok(true) => Ok(token),
+            Ok(false) => {
+                self.forget();
+                Err(Error::SignedOut)
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// Writes what could not be written when it came. Nothing of it is written over a later sign-in.
+    async fn write_late(&self) -> Result<(), Error> {
+        let (Source::Profile(profile), Some(unwritten)) = (&self.source, self.unwritten()) else {
+            return Ok(());
+        };
+        let _held = lock::take(profile.lock_file.clone()).await?;
+        self.write(profile, unwritten).await.map(|_| ())
+    }
+
+    /// Under the lock: writes the tokens, more than once if need be. `false` when the sign-in is another one by now.
+    async fn write(&self, profile: &Profile, unwritten: Unwritten) -> Result<bool, Error> {
+        let kind = unwritten.renewed.kind;
+        self.set_unwritten(Some(unwritten.clone()));
+        let started = Instant::now();
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let (to, what) = (profile.clone(), unwritten.clone());
+            let written = blocking(move || {
+                // The generation alone does not tell: it begins again after a logout.
+                if to.stamped() != what.stamped {
+                    return Ok(false);
+                }
+                let new = what.renewed;
+                Ok(to
+                    .vault
+                    .finish_renewal(new.generation, &new.key, &new.secrets)?)
+            });
+            match written.await {
+                Ok(written) => {
+                    self.set_unwritten(None);
+                    return Ok(written);
+                }
+                Err(problem) if started.elapsed() + wait < WRITING => {
+                    tracing::info!(%problem, "the new tokens cannot be written yet");
+                }
+                // The id and secret bring another token; nothing is lost.
+                Err(problem) if kind == Kind::ClientCredentials => {
+                    tracing::warn!(%problem, "the new token is in memory only");
+                    self.set_unwritten(None);
+                    return Ok(true);
+                }
+                Err(problem) => {
+                    return Err(Error::Unwritten {
+                        path: profile.vault.path().display().to_string(),
+                        problem: problem.to_string(),
+                    });
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    fn forget(&self) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     async fn read(&self, profile: &Profile) -> Result<(Head, SealingKey, Secrets), Error> {

@@ -1,13 +1,13 @@
 //! `sf-mcp call`: one tool from the terminal.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::Arc};
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Exit, Failure, company, print, runtime, table},
+    cli::{Exit, Failure, company, print, runtime, serve, table},
     config::Config,
     server::{SfServer, call::Call, tool_error::closest},
     tools,
@@ -42,15 +42,17 @@ async fn call(
     let (sender, steps) = mpsc::unbounded_channel();
     let call = Call::new(server.company(), cancelled.clone(), Some(sender));
     let showing = tokio::spawn(show_progress(steps));
+    let client = Arc::clone(&server.company().client);
     let outcome = tokio::select! {
-        outcome = server.run(tool, arguments, call) => outcome,
-        _ = tokio::signal::ctrl_c() => {
+        outcome = server.run(tool, arguments, call) => Ok(outcome),
+        () = serve::asked_to_stop() => {
             cancelled.cancel();
-            return Err(Failure::new(Exit::Failed, "interrupted"));
+            Err(Failure::new(Exit::Failed, "interrupted"))
         }
     };
     showing.abort();
-    match outcome {
+    serve::settle(&client).await;
+    match outcome? {
         Some(Ok(answer)) => {
             let answer = Value::Object(answer.0);
             print(&if json {

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::session::Profile,
-    cli::{Exit, Failure, company, print, runtime},
+    cli::{Exit, Failure, company, print, runtime, serve},
     config::{Config, Credentials},
     paths,
     server::call::Call,
@@ -42,8 +42,9 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     checks.push(signed_in);
     if go_on {
         let runtime = runtime()?;
-        checks.extend(runtime.block_on(online(config))?);
+        let found = runtime.block_on(online(config));
         runtime.shutdown_background();
+        checks.extend(found?);
     }
     show(&checks, as_json)?;
     let worst = checks.iter().find_map(|check| match check.finding {
@@ -176,11 +177,16 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
 }
 
 /// A real request: the token, the network, the certificates and the API at once.
-async fn online(config: &Config) -> std::io::Result<Vec<Check>> {
+async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
     let connected = company::connect(config).await?;
     let company = std::sync::Arc::new(connected.company);
     let call = Call::new(&company, CancellationToken::new(), None);
-    let finding = match company.client.get("me", &call.patience).await {
+    let answer = tokio::select! {
+        answer = company.client.get("me", &call.patience) => Ok(answer),
+        () = serve::asked_to_stop() => Err(Failure::new(Exit::Failed, "interrupted")),
+    };
+    serve::settle(&company.client).await;
+    let finding = match answer? {
         Ok(answer) => {
             let me = Record::new((*answer).clone());
             Finding::Good(format!(

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     auth::{
         lock,
-        master_key::{Chosen, Keychain},
+        master_key::{Before, Chosen, Keychain},
         oauth::{self, Grant},
         session::Profile,
         vault::{Kind, Secrets},
@@ -184,18 +184,26 @@ impl Login {
     fn keep(&self, profile: &Profile, kind: Kind, secrets: &Secrets) -> Result<Chosen, Failure> {
         // No process may renew the old login while it is replaced.
         let _held = lock::lock(&profile.lock_file)?;
-        let chosen = self.sealing_key(profile)?;
-        profile
+        let mut chosen = self.sealing_key(profile)?;
+        let stored = profile
             .vault
-            .store(kind, chosen.place, &chosen.key, secrets)?;
+            .store(kind, chosen.place, &chosen.key, secrets);
+        if let Err(problem) = stored {
+            // An earlier login is still the one that counts, and needs what was there.
+            let before = std::mem::replace(&mut chosen.before, Before::Unchanged);
+            if let Err(problem) = profile.places.put_back(chosen.place, before) {
+                eprintln!("the earlier key could not be put back: {problem}");
+            }
+            return Err(problem.into());
+        }
         profile.stamp().context("telling running processes")?;
         Ok(chosen)
     }
 
-    /// The key in use when it can be read and nothing else is asked for, else a new one in a proven place.
+    /// The key in use when it can be read and its place suits, else a new one in a proven place.
     fn sealing_key(&self, profile: &Profile) -> Result<Chosen, Failure> {
-        if self.keychain == Keychain::Auto
-            && let Some(head) = profile.vault.head()?
+        if let Some(head) = profile.vault.head()?
+            && profile.places.suits(head.place, self.keychain)
             && let Ok(key) = profile.places.read(head.place)
             && key.id() == head.key_id
         {
@@ -203,6 +211,7 @@ impl Login {
                 place: head.place,
                 key,
                 remark: None,
+                before: Before::Unchanged,
             });
         }
         Ok(profile

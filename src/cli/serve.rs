@@ -1,6 +1,6 @@
 //! `sf-mcp serve`: MCP on stdin and stdout until stdin ends or the process is asked to stop.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::Arc, time::Duration};
 
 use rmcp::{ServiceExt, service::ServerInitializeError, transport::io::stdio_pipes};
 
@@ -8,6 +8,7 @@ use crate::{
     cli::{Exit, Failure, company, runtime},
     config::Config,
     server::{SfServer, transport::Opening},
+    service_fusion::client::Client,
     tools,
 };
 
@@ -57,6 +58,13 @@ async fn serve(config: Config) -> Result<Exit, Failure> {
         tools::catalog(&config.toolsets, config.read_only),
         connected.company,
     );
+    let client = Arc::clone(&server.company().client);
+    let outcome = converse(server).await;
+    settle(&client).await;
+    outcome
+}
+
+async fn converse(server: SfServer) -> Result<Exit, Failure> {
     let (input, output) = stdio_pipes();
     let started = server.serve(Opening::new(input, output));
     let running = tokio::select! {
@@ -77,8 +85,21 @@ async fn serve(config: Config) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Before the process ends: a renewal that is cut off would cost the sign-in.
+pub(super) async fn settle(client: &Client) {
+    let settled = client.session().settled();
+    tokio::pin!(settled);
+    tokio::select! {
+        () = &mut settled => {}
+        () = tokio::time::sleep(Duration::from_secs(1)) => {
+            eprintln!("the sign-in is being renewed; sf-mcp ends when that is done, within half a minute");
+            settled.await;
+        }
+    }
+}
+
 /// Ends on the signals with which clients stop a server.
-async fn asked_to_stop() {
+pub(super) async fn asked_to_stop() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
         oauth::{self, Grant},
-        session::{Error, Token, blocking},
+        session::{ENDING, Error, blocking},
         vault::{Head, Kind, Secrets, Vault},
     },
     seal::SealingKey,
@@ -21,11 +22,23 @@ pub(super) struct Renewal<'a> {
     pub(super) head: Head,
     pub(super) key: SealingKey,
     pub(super) secrets: Secrets,
+    /// This process ends: only what cannot be asked for again is worth waiting for.
+    pub(super) closing: &'a CancellationToken,
+}
+
+/// What a renewal brought, to be written down.
+#[derive(Clone, Debug)]
+pub(super) struct Renewed {
+    pub(super) kind: Kind,
+    /// The one it replaces.
+    pub(super) generation: i64,
+    pub(super) key: SealingKey,
+    pub(super) secrets: Secrets,
 }
 
 impl Renewal<'_> {
-    /// Asks for new tokens and writes them down before anybody uses them.
-    pub(super) async fn run(self) -> Result<Token, Error> {
+    /// Asks for new tokens.
+    pub(super) async fn run(self) -> Result<Renewed, Error> {
         let generation = self.head.generation;
         if self.head.kind == Kind::AuthorizationCode && self.head.intent_at.is_some() {
             // A process died between sending the refresh token and writing down its successor. Sending it again
@@ -50,17 +63,18 @@ impl Renewal<'_> {
             Err(problem) => return self.failed(problem).await,
         };
         let secrets = Secrets {
-            access_token: grant.access_token.clone(),
+            access_token: grant.access_token,
             expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),
             life: millis(grant.expires_in),
             refresh_token: grant.refresh_token.or(self.secrets.refresh_token),
             ..self.secrets
         };
-        let (vault, key) = (self.vault.clone(), self.key);
-        if !blocking(move || Ok(vault.finish_renewal(generation, &key, &secrets)?)).await? {
-            return Err(Error::SignedOut);
-        }
-        Ok(Token::new(grant.access_token, grant.expires_in))
+        Ok(Renewed {
+            kind: self.head.kind,
+            generation,
+            key: self.key,
+            secrets,
+        })
     }
 
     async fn ask(&self) -> Result<Grant, oauth::Error> {
@@ -71,7 +85,10 @@ impl Renewal<'_> {
         match (&self.secrets.refresh_token, self.head.kind) {
             // The id and secret bring a new token at any time; the refresh token is not needed.
             (_, Kind::ClientCredentials) => {
-                oauth::client_credentials(self.http, self.origin, id, secret).await
+                tokio::select! {
+                    grant = oauth::client_credentials(self.http, self.origin, id, secret) => grant,
+                    () = self.closing.cancelled() => Err(oauth::Error::Unavailable(ENDING.to_owned())),
+                }
             }
             (Some(refresh_token), Kind::AuthorizationCode) => {
                 oauth::refresh(self.http, self.origin, id, secret, refresh_token).await
@@ -82,7 +99,7 @@ impl Renewal<'_> {
         }
     }
 
-    async fn failed(self, problem: oauth::Error) -> Result<Token, Error> {
+    async fn failed(self, problem: oauth::Error) -> Result<Renewed, Error> {
         let generation = self.head.generation;
         match (problem, self.head.kind) {
             (problem @ oauth::Error::Refused(_), _) => self.end(&problem.to_string()).await,
@@ -97,7 +114,7 @@ impl Renewal<'_> {
         }
     }
 
-    async fn end(&self, reason: &str) -> Result<Token, Error> {
+    async fn end(&self, reason: &str) -> Result<Renewed, Error> {
         let (vault, generation, text) =
             (self.vault.clone(), self.head.generation, reason.to_owned());
         blocking(move || Ok(vault.end(generation, &text)?)).await?;
