@@ -3,6 +3,7 @@
 mod client;
 mod http;
 mod sandbox;
+pub(crate) mod sign_in;
 
 use std::{
     path::Path,
@@ -74,6 +75,11 @@ pub(crate) fn run(home: &Home, arguments: &[&str]) -> Ran {
         .args(arguments)
         .output();
     output.unwrap().into()
+}
+
+/// How often a long test repeats: `usual` times, or as often as `SF_MCP_TEST_ROUNDS` says.
+pub(crate) fn rounds(usual: u32) -> u32 {
+    std::env::var("SF_MCP_TEST_ROUNDS").map_or(usual, |rounds| rounds.parse().unwrap())
 }
 
 /// The rows of a list in an answer.
