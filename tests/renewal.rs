@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, McpClient, Sandbox, Serve, rounds,
+    Home, McpClient, Sandbox, rounds,
     sign_in::{
-        GRANTS, Grant, command, expire_at_next_search, log_in, login_with, server, status,
+        GRANTS, Grant, command, expire_at_next_search, log_in, login_with, serve, server, status,
         token_requests, wait_for_token_requests,
     },
 };
@@ -307,10 +307,7 @@ fn a_renewal_without_a_readable_answer_is_healed_or_asks_for_a_login() {
 fn a_token_endpoint_that_never_answers_holds_a_call_no_longer_than_it_may_take() {
     for grant in GRANTS {
         let (sandbox, home) = signed_in(grant);
-        let mut client = Serve::signed_out(&home)
-            .env("SF_MCP_API_URL", &sandbox.origin())
-            .env("SF_MCP_TIMEOUT", "2")
-            .start();
+        let mut client = serve(&sandbox, &home).env("SF_MCP_TIMEOUT", "2").start();
         search(&mut client);
         spoil_renewals(&sandbox, grant, 1, &json!({"kind": "hang"}));
         expire_at_next_search(&sandbox);
@@ -351,10 +348,7 @@ fn a_call_given_up_in_a_renewal_does_not_cost_the_sign_in() {
 #[test]
 fn a_call_out_of_time_in_a_renewal_does_not_cost_the_sign_in() {
     let (sandbox, home) = signed_in(Grant::Browser);
-    let mut client = Serve::signed_out(&home)
-        .env("SF_MCP_API_URL", &sandbox.origin())
-        .env("SF_MCP_TIMEOUT", "1")
-        .start();
+    let mut client = serve(&sandbox, &home).env("SF_MCP_TIMEOUT", "1").start();
     search(&mut client);
     let slow = json!({"kind": "latency", "ms": 1500});
     spoil_renewals(&sandbox, Grant::Browser, 1, &slow);

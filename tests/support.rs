@@ -2,8 +2,10 @@
 
 mod client;
 mod http;
+pub(crate) mod keyring;
 mod sandbox;
 pub(crate) mod sign_in;
+pub(crate) mod small_disk;
 
 use std::{
     path::Path,

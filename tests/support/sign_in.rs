@@ -143,9 +143,14 @@ fn location_after(origin: &str, form: &str) -> String {
 
 /// A server without credentials in its environment.
 pub(crate) fn server(sandbox: &Sandbox, home: &Home) -> McpClient {
+    serve(sandbox, home).start()
+}
+
+/// The same, to be started with more settings. It does not wait for the requests of the others of its profile.
+pub(crate) fn serve(sandbox: &Sandbox, home: &Home) -> Serve {
     Serve::signed_out(home)
         .env("SF_MCP_API_URL", &sandbox.origin())
-        .start()
+        .env("SF_MCP_RATE_WINDOW_MS", "1")
 }
 
 /// What `status --json` prints: the file opens and says whether somebody is signed in.
