@@ -2,6 +2,7 @@
 
 mod client;
 mod http;
+#[cfg(target_os = "linux")]
 pub(crate) mod keyring;
 mod sandbox;
 pub(crate) mod sign_in;

@@ -3,13 +3,12 @@
 use std::{
     fs::File,
     io::Write,
-    path::Path,
     process::{Command, Stdio},
 };
 
 use crate::support::Home;
 
-const PAGE: u64 = 4096;
+const PAGE: usize = 4096;
 
 /// A file system in memory, mounted on a home. Unmounted when dropped.
 pub(crate) struct SmallDisk(Home);
@@ -29,22 +28,25 @@ impl SmallDisk {
         &self.0
     }
 
+    /// A second, read-only mount on top: the first cannot change while a program has a file open in it.
     pub(crate) fn make_read_only(&self) {
-        assert!(mount(&["-o", "remount,ro"], &self.0));
+        let home = self.0.path().display().to_string();
+        assert!(mount(&["--bind", &home], &self.0));
+        assert!(mount(&["-o", "remount,bind,ro"], &self.0));
     }
 
     pub(crate) fn make_writable(&self) {
-        assert!(mount(&["-o", "remount,rw"], &self.0));
+        unmount(&self.0);
     }
 
     /// Leaves so many pages of 4 KiB free.
     pub(crate) fn fill(&self, free_pages: u64) {
         let mut filler = File::create(self.0.path().join("filler")).unwrap();
         let mut pages = 0;
-        while filler.write_all(&[0x5a; PAGE as usize]).is_ok() {
+        while filler.write_all(&[0x5a; PAGE]).is_ok() {
             pages += 1;
         }
-        filler.set_len((pages - free_pages) * PAGE).unwrap();
+        filler.set_len((pages - free_pages) * PAGE as u64).unwrap();
     }
 
     pub(crate) fn make_room(&self) {
@@ -54,19 +56,22 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount")
-            .arg("--lazy")
-            .arg(self.0.path())
-            .status();
+        unmount(&self.0);
     }
 }
 
 fn mount(arguments: &[&str], on: &Home) -> bool {
-    let target: &Path = on.path();
     let status = Command::new("mount")
         .args(arguments)
-        .arg(target)
+        .arg(on.path())
         .stderr(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())
+}
+
+fn unmount(home: &Home) {
+    let _ = Command::new("umount")
+        .arg("--lazy")
+        .arg(home.path())
+        .status();
 }
