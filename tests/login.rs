@@ -1,117 +1,16 @@
 //! Signing in once, and what every process on the machine makes of it.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
-    process::{Command, Stdio},
+    io::{BufRead, BufReader, Write},
+    process::Stdio,
 };
 
 use serde_json::json;
 
-use crate::support::{Home, McpClient, Ran, Sandbox, Serve, http, run, sf_mcp};
-
-/// A command that speaks to this sandbox and has no credentials of its own.
-fn command(sandbox: &Sandbox, home: &Home, arguments: &[&str]) -> Command {
-    let mut command = sf_mcp();
-    command
-        .env("SF_MCP_HOME", home.path())
-        .env("SF_MCP_API_URL", sandbox.origin())
-        .env("SF_MCP_KEYCHAIN", "off")
-        .args(arguments);
-    command
-}
-
-fn login_with(sandbox: &Sandbox, home: &Home, secret: &str) -> Ran {
-    let mut child = command(
-        sandbox,
-        home,
-        &[
-            "login",
-            "--client-id",
-            "sandbox-consumer",
-            "--client-secret-stdin",
-        ],
-    )
-    .stdin(Stdio::piped())
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
-    writeln!(child.stdin.take().unwrap(), "{secret}").unwrap();
-    child.wait_with_output().unwrap().into()
-}
-
-fn log_in(sandbox: &Sandbox, home: &Home) {
-    let ran = login_with(sandbox, home, "sandbox-consumer-secret");
-    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-}
-
-/// Goes through the browser's part by hand: the printed address, the consent page's form, the redirect.
-fn log_in_by_browser(sandbox: &Sandbox, home: &Home) -> Ran {
-    let mut child = command(
-        sandbox,
-        home,
-        &[
-            "login",
-            "--browser",
-            "--no-open",
-            "--client-id",
-            "sandbox-app",
-            "--client-secret-stdin",
-        ],
-    )
-    .stdin(Stdio::piped())
-    .stdout(Stdio::piped())
-    .stderr(Stdio::piped())
-    .spawn()
-    .unwrap();
-    writeln!(child.stdin.take().unwrap(), "sandbox-app-secret").unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap());
-    let address = loop {
-        let mut line = String::new();
-        assert!(
-            said.read_line(&mut line).unwrap() > 0,
-            "no address was printed"
-        );
-        if line.trim().starts_with("http") {
-            break line.trim().to_owned();
-        }
-    };
-    let query = address.split_once('?').unwrap().1;
-    let form = format!("{query}&decision=allow");
-    let back = location_after(&sandbox.origin(), &form);
-    let (host, target) = back.trim_start_matches("http://").split_once('/').unwrap();
-    let (_, page) = http(host, "GET", &format!("/{target}"), None, "");
-    assert!(page.contains("Signed in"), "{page}");
-    let output = child.wait_with_output().unwrap();
-    output.into()
-}
-
-/// Posts the consent page's form and returns where it sends the browser.
-fn location_after(origin: &str, form: &str) -> String {
-    let address = origin.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(address).unwrap();
-    let request = format!(
-        "POST /oauth/authorize HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\
-         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
-        form.len()
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let line = answer
-        .lines()
-        .find(|line| line.to_lowercase().starts_with("location:"));
-    let line = line.unwrap_or_else(|| panic!("no redirect: {answer}"));
-    line.split_once(':').unwrap().1.trim().to_owned()
-}
-
-/// A server without credentials in its environment.
-fn server(sandbox: &Sandbox, home: &Home) -> McpClient {
-    Serve::signed_out(home)
-        .env("SF_MCP_API_URL", &sandbox.origin())
-        .start()
-}
+use crate::support::{
+    Home, McpClient, Ran, Sandbox, Serve, http, run,
+    sign_in::{command, log_in, log_in_by_browser, login_with, server, status},
+};
 
 #[test]
 fn nothing_is_stored_before_the_credentials_have_worked() {
@@ -427,11 +326,7 @@ fn status_and_doctor_say_what_to_do() {
 
     log_in(&sandbox, &home);
 
-    let status: Ran = command(&sandbox, &home, &["status", "--json"])
-        .output()
-        .unwrap()
-        .into();
-    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    let status = status(&sandbox, &home);
     assert_eq!(status["signed_in"], true);
     assert_eq!(status["key"], "file");
     let doctor: Ran = command(&sandbox, &home, &["doctor"])

@@ -2,7 +2,11 @@
 
 mod client;
 mod http;
+#[cfg(target_os = "linux")]
+pub(crate) mod keyring;
 mod sandbox;
+pub(crate) mod sign_in;
+pub(crate) mod small_disk;
 
 use std::{
     path::Path,
@@ -74,6 +78,11 @@ pub(crate) fn run(home: &Home, arguments: &[&str]) -> Ran {
         .args(arguments)
         .output();
     output.unwrap().into()
+}
+
+/// How often a long test repeats: `usual` times, or as often as `SF_MCP_TEST_ROUNDS` says.
+pub(crate) fn rounds(usual: u32) -> u32 {
+    std::env::var("SF_MCP_TEST_ROUNDS").map_or(usual, |rounds| rounds.parse().unwrap())
 }
 
 /// The rows of a list in an answer.

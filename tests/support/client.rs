@@ -5,6 +5,7 @@ use std::{
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -230,8 +231,17 @@ impl McpClient {
         }
     }
 
+    /// Waits until the server writes something, but no longer than that.
+    pub(crate) fn wait_at_most(&mut self, patience: Duration) {
+        let _ = self.read_within(patience);
+    }
+
     fn read(&mut self) -> Result<(String, Value), RecvTimeoutError> {
-        let line = self.lines.recv_timeout(HANG_GUARD)?;
+        self.read_within(HANG_GUARD)
+    }
+
+    fn read_within(&mut self, patience: Duration) -> Result<(String, Value), RecvTimeoutError> {
+        let line = self.lines.recv_timeout(patience)?;
         let message = serde_json::from_str(&line)
             .unwrap_or_else(|_| panic!("stdout holds more than the protocol: {line:?}"));
         self.seen.push((line, message));
