@@ -227,21 +227,6 @@ fn a_create_is_checked_before_anything_is_sent() {
             json!({"customer_id": id, "city": "Plano"}),
             "street",
         ),
-        (
-            "create_job",
-            json!({"customer_id": id, "state": "Texas"}),
-            "street",
-        ),
-        (
-            "create_job",
-            json!({"customer_id": id, "postal_code": "75201"}),
-            "street",
-        ),
-        (
-            "create_job",
-            json!({"customer_id": id, "date": "today", "end_time": "10:00"}),
-            "start_time",
-        ),
         ("create_customer", json!({"name": "   "}), "name"),
         (
             "create_customer",
@@ -257,6 +242,50 @@ fn a_create_is_checked_before_anything_is_sent() {
             "create_customer",
             json!({"name": "A", "city": "Dallas"}),
             "street",
+        ),
+        (
+            "create_customer",
+            json!({"name": "A", "source": "Gogle"}),
+            "source",
+        ),
+        ("create_customer", json!({"name": "A".repeat(300)}), "name"),
+    ] {
+        let refused = client.refusal(tool, &arguments);
+
+        assert_eq!(
+            refused.code(),
+            "invalid_argument",
+            "{arguments}: {refused:?}"
+        );
+        assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
+    }
+    for path in ["/v1/jobs", "/v1/customers", "/v1/estimates"] {
+        assert_eq!(posts(&sandbox, path), 0, "{path}");
+    }
+}
+
+#[test]
+fn a_detail_without_what_it_belongs_to_is_refused_instead_of_dropped() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let id = dental(&sandbox);
+
+    for (tool, arguments, argument) in [
+        (
+            "create_job",
+            json!({"customer_id": id, "state": "Texas"}),
+            "street",
+        ),
+        (
+            "create_job",
+            json!({"customer_id": id, "postal_code": "75201"}),
+            "street",
+        ),
+        (
+            "create_job",
+            json!({"customer_id": id, "date": "today", "end_time": "10:00"}),
+            "start_time",
         ),
         (
             "create_customer",
@@ -278,23 +307,13 @@ fn a_create_is_checked_before_anything_is_sent() {
             json!({"name": "A", "phone_type": "Home"}),
             "phone",
         ),
-        (
-            "create_customer",
-            json!({"name": "A", "source": "Gogle"}),
-            "source",
-        ),
-        ("create_customer", json!({"name": "A".repeat(300)}), "name"),
     ] {
         let refused = client.refusal(tool, &arguments);
 
-        assert_eq!(
-            refused.code(),
-            "invalid_argument",
-            "{arguments}: {refused:?}"
-        );
+        assert_eq!(refused.code(), "invalid_argument", "{arguments}");
         assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
     }
-    for path in ["/v1/jobs", "/v1/customers", "/v1/estimates"] {
+    for path in ["/v1/jobs", "/v1/customers"] {
         assert_eq!(posts(&sandbox, path), 0, "{path}");
     }
 }
