@@ -265,6 +265,60 @@ fn a_create_is_checked_before_anything_is_sent() {
 }
 
 #[test]
+fn a_detail_without_what_it_belongs_to_is_refused_instead_of_dropped() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let id = dental(&sandbox);
+
+    for (tool, arguments, argument) in [
+        (
+            "create_job",
+            json!({"customer_id": id, "state": "Texas"}),
+            "street",
+        ),
+        (
+            "create_job",
+            json!({"customer_id": id, "postal_code": "75201"}),
+            "street",
+        ),
+        (
+            "create_job",
+            json!({"customer_id": id, "date": "today", "end_time": "10:00"}),
+            "start_time",
+        ),
+        (
+            "create_customer",
+            json!({"name": "A", "state": "Texas"}),
+            "street",
+        ),
+        (
+            "create_customer",
+            json!({"name": "A", "postal_code": "75201"}),
+            "street",
+        ),
+        (
+            "create_customer",
+            json!({"name": "A", "gate_instructions": "Ring twice"}),
+            "street",
+        ),
+        (
+            "create_customer",
+            json!({"name": "A", "phone_type": "Home"}),
+            "phone",
+        ),
+    ] {
+        let refused = client.refusal(tool, &arguments);
+
+        assert_eq!(refused.code(), "invalid_argument", "{arguments}");
+        assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
+    }
+    for path in ["/v1/jobs", "/v1/customers"] {
+        assert_eq!(posts(&sandbox, path), 0, "{path}");
+    }
+}
+
+#[test]
 fn an_estimate_is_checked_before_anything_is_sent() {
     let sandbox = Sandbox::start();
     let home = Home::new();
@@ -350,10 +404,10 @@ fn the_same_holds_for_customers_and_estimates() {
 
     let lost_customer = client.refusal("create_customer", &customer);
     let lost_estimate = client.refusal("create_estimate", &estimate);
-    client.call("create_customer", &customer);
+    let again_customer = client.refusal("create_customer", &customer);
     client.refusal("create_estimate", &estimate);
 
-    for lost in [&lost_customer, &lost_estimate] {
+    for lost in [&lost_customer, &again_customer, &lost_estimate] {
         assert_eq!(lost.code(), "unknown_outcome", "{lost:?}");
         assert_eq!(rows(&lost.fields["details"], "found").len(), 1);
     }
@@ -424,6 +478,70 @@ fn the_same_create_within_ten_minutes_returns_the_first_record_and_says_so() {
     }
     let created = sandbox.state()["created"].clone();
     assert_eq!(created, json!({"customers": 1, "jobs": 1, "estimates": 1}));
+}
+
+#[test]
+fn a_repeated_customer_is_the_first_one_and_one_meant_again_is_made() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let plain = json!({"name": "Only Once", "phone": "214-555-9333"});
+    let mut meant = plain.clone();
+    meant["allow_duplicate"] = json!(true);
+
+    let first = client.call("create_customer", &plain);
+    let again = client.call("create_customer", &plain);
+    let second = client.call("create_customer", &meant);
+    let second_again = client.call("create_customer", &meant);
+
+    assert_eq!(first["created"], true);
+    assert_eq!(again["customer_id"], first["customer_id"], "{again}");
+    assert!(again["repeated"].is_string(), "{again}");
+    assert!(second["repeated"].is_null(), "{second}");
+    assert_ne!(second["customer_id"], first["customer_id"]);
+    assert_eq!(second_again["customer_id"], second["customer_id"]);
+    assert!(second_again["repeated"].is_string());
+    assert_eq!(sandbox.state()["created"]["customers"], 2);
+}
+
+#[test]
+fn a_similar_customer_is_found_by_a_phone_in_any_format_and_behind_many_partial_names() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let post = |name: &str| {
+        let contact = json!({"fname": name, "lname": name, "is_primary": true});
+        sandbox.post(
+            "customers",
+            &json!({"customer_name": name, "contacts": [contact]}),
+        )
+    };
+    let named = post("Zoë Ünal");
+    for number in 1..=25 {
+        post(&format!("Zoë Ünal {number}"));
+    }
+    let customers = sandbox.all("customers", "expand=contacts,contacts.phones");
+    let (digits, owner) = customers
+        .iter()
+        .find_map(|customer| {
+            let phone = customer["contacts"][0]["phones"][0]["phone"].as_str()?;
+            let is_bare = phone.len() == 10 && phone.chars().all(|c| c.is_ascii_digit());
+            is_bare.then(|| (phone.to_owned(), customer["id"].clone()))
+        })
+        .unwrap();
+
+    let by_phone = json!({"name": "Somebody Else", "phone": digits});
+    let by_phone = client.call("create_customer", &by_phone);
+    let by_name = client.call("create_customer", &json!({"name": "ZOË ÜNAL"}));
+
+    let holds = |answer: &Value, id: &Value| {
+        rows(answer, "candidates")
+            .iter()
+            .any(|row| &row["customer_id"] == id)
+    };
+    assert!(holds(&by_phone, &owner), "{by_phone}");
+    assert_eq!(rows(&by_name, "candidates").len(), 1, "{by_name}");
+    assert!(holds(&by_name, &named["id"]), "{by_name}");
 }
 
 #[test]

@@ -340,6 +340,38 @@ fn warranties_are_judged_by_the_day_for_a_customer_and_for_an_address() {
 }
 
 #[test]
+fn equipment_at_an_address_is_limited_and_takes_no_cursor() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let (id, street) = sandbox
+        .all("customers", "expand=locations")
+        .into_iter()
+        .find_map(|customer| {
+            let id = customer["id"].clone();
+            let units = sandbox.all(&format!("customers/{id}/equipment"), "");
+            let street = customer["locations"][0]["street_1"].as_str()?.to_owned();
+            let is_only = customer["locations"].as_array()?.len() == 1;
+            (is_only && units.len() > 1).then_some((id, street))
+        })
+        .unwrap();
+    let by_customer = json!({"customer_id": id, "limit": 1});
+    let cursor = client.call("list_equipment", &by_customer)["next_cursor"].clone();
+
+    let one = client.call("list_equipment", &json!({"address": street, "limit": 1}));
+    let refused = client.refusal(
+        "list_equipment",
+        &json!({"address": street, "cursor": cursor}),
+    );
+
+    assert_eq!(rows(&one, "equipment").len(), 1);
+    assert!(one["total"].as_u64() > Some(1), "{one}");
+    assert!(one["left_out"].is_string(), "{one}");
+    assert_eq!(refused.argument(), "cursor");
+    refused.says("customer_id");
+}
+
+#[test]
 fn equipment_can_be_narrowed_to_one_state_of_warranty() {
     let sandbox = Sandbox::start();
     let home = Home::new();

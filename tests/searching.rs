@@ -1,10 +1,15 @@
 //! Finding things: every match once, filters that mean what they say, errors that name what would be accepted.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::Arc,
+};
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, McpClient, Sandbox, Serve, ids, integer, rows};
+use crate::support::{Home, McpClient, Sandbox, Serve, http, ids, integer, rows};
 
 const EVERYONE: &str = "expand=techs_assigned,visits,visits.techs_assigned";
 
@@ -782,4 +787,209 @@ fn words_for_days_mean_the_companys_days() {
 
     assert_eq!(today["dates"], "2026-11-18 to 2026-11-18");
     assert!(week["dates"].as_str().unwrap().contains("2026-11-1"));
+}
+
+/// Stands before the sandbox and changes its answers, for companies that keep other lists. Returns where it listens.
+fn front(
+    sandbox: &Sandbox,
+    change: impl Fn(&str, String) -> String + Send + Sync + 'static,
+) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let behind = sandbox.origin().replace("http://", "");
+    let change = Arc::new(change);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let (behind, change) = (behind.clone(), Arc::clone(&change));
+            std::thread::spawn(move || pass_on(stream, &behind, change.as_ref()));
+        }
+    });
+    origin
+}
+
+fn pass_on(mut stream: TcpStream, behind: &str, change: &dyn Fn(&str, String) -> String) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    reader.read_line(&mut first).unwrap();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim().split_once(": ") else {
+            break;
+        };
+        headers.insert(name.to_lowercase(), value.to_owned());
+    }
+    let mut words = first.split(' ');
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return;
+    };
+    let length = headers.get("content-length").map_or("0", String::as_str);
+    let mut body = vec![0; length.parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    let bearer = headers.get("authorization");
+    let bearer = bearer.and_then(|value| value.strip_prefix("Bearer "));
+    let sent = String::from_utf8(body).unwrap();
+    let (status, answer) = http(behind, method, target, bearer, &sent);
+    let answer = change(target, answer);
+    let head = format!(
+        "HTTP/1.1 {status} Passed On\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        answer.len()
+    );
+    // A client that is gone needs no answer.
+    let _ = stream.write_all(format!("{head}{answer}").as_bytes());
+}
+
+#[test]
+fn names_with_a_comma_select_what_they_name() {
+    let sandbox = Sandbox::start();
+    let (home, plain_home) = (Home::new(), Home::new());
+    let origin = front(&sandbox, |_, body| {
+        body.replace("\"On Hold\"", "\"Hold, later\"")
+            .replace("\"Drain Cleaning\"", "\"Drains, sewers\"")
+            .replace("\"Estimate Provided\"", "\"Estimate, provided\"")
+    });
+    let mut client = Serve::to(&sandbox, &home)
+        .env("SF_MCP_API_URL", &origin)
+        .start();
+    let mut plain = McpClient::start(&sandbox, &plain_home);
+
+    for (arguments, field, names) in [
+        (json!({"status": "hold, LATER"}), "status", vec!["On Hold"]),
+        (
+            json!({"status": ["Hold, later", "On Site"]}),
+            "status",
+            vec!["On Hold", "On Site"],
+        ),
+        (
+            json!({"category": "Drains, sewers, Emergency"}),
+            "category",
+            vec!["Drain Cleaning", "Emergency"],
+        ),
+    ] {
+        let expected = jobs_where(&sandbox, |job| {
+            names.contains(&job[field].as_str().unwrap_or_default())
+        });
+        let mut arguments = arguments;
+        arguments["limit"] = json!(50);
+
+        assert!(!expected.is_empty(), "{names:?}");
+        assert_eq!(
+            sorted(walk_jobs(&mut client, &arguments)),
+            expected,
+            "{arguments}"
+        );
+    }
+    let open = json!({"open": true, "limit": 100});
+    let [here, there] = [&mut client, &mut plain].map(|client| {
+        (
+            sorted(walk(
+                client,
+                "search_estimates",
+                &open,
+                "estimates",
+                "estimate_id",
+            )),
+            client.call("get_dispatch_board", &json!({}))["counts"].clone(),
+            client.call("list_follow_ups", &json!({"include": ["quiet_estimates"]}))
+                ["quiet_estimates"]["value"]
+                .clone(),
+        )
+    });
+    assert!(!here.0.is_empty());
+    assert_eq!(here, there);
+}
+
+#[test]
+fn a_company_without_an_open_status_has_nothing_open() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let origin = front(&sandbox, |target, body| {
+        if !target.contains("job-statuses") {
+            return body;
+        }
+        let mut list: Value = serde_json::from_str(&body).unwrap();
+        let statuses = list["items"].as_array_mut().unwrap();
+        statuses.retain(|status| status["name"] == "Paid in Full");
+        list.to_string()
+    });
+    let mut client = Serve::to(&sandbox, &home)
+        .env("SF_MCP_API_URL", &origin)
+        .start();
+
+    let jobs = client.call("search_jobs", &json!({"status": "open"}));
+    let estimates = client.call("search_estimates", &json!({"open": true}));
+    let quiet = client.call("list_follow_ups", &json!({"include": ["quiet_estimates"]}));
+
+    assert_eq!(jobs["total"], 0);
+    assert!(rows(&jobs, "jobs").is_empty());
+    assert_eq!(estimates["total"], 0);
+    assert_eq!(quiet["quiet_estimates"]["total"], 0);
+    for path in ["/v1/jobs", "/v1/estimates"] {
+        assert_eq!(sandbox.count("GET", path), 0, "{path}");
+    }
+}
+
+#[test]
+fn a_number_is_found_behind_any_count_of_newer_ones_that_hold_it() {
+    let sandbox = Sandbox::with(&["--requests", "6000", "--extra-jobs", "120"]);
+    let home = Home::new();
+    let oldest = sandbox.find("jobs", "number", &json!("M50001"));
+    let billed = sandbox.all("jobs", "expand=invoices");
+    let invoice = billed
+        .iter()
+        .find_map(|job| job["invoices"].get(0))
+        .unwrap();
+    let number = invoice["number"].to_string();
+    let part = number.trim_matches('"')[..1].to_owned();
+    let (whole, short) = (
+        format!("\"number\":{number},"),
+        format!("\"number\":\"{part}\","),
+    );
+    let origin = front(&sandbox, move |_, body| {
+        body.replace("\"M50001\"", "\"M50\"")
+            .replace(&whole, &short)
+    });
+    let mut client = Serve::to(&sandbox, &home)
+        .env("SF_MCP_API_URL", &origin)
+        .args(&["--toolsets", "all"])
+        .start();
+
+    let job = client.call("get_job", &json!({"number": "m50"}));
+    let similar = client.refusal("get_job", &json!({"number": "M5"}));
+    let found = client.call("get_invoice", &json!({"number": part}));
+
+    assert_eq!(integer(&job["job_id"]), integer(&oldest["id"]));
+    similar.says("similar numbers: M50");
+    assert_eq!(integer(&found["invoice_id"]), integer(&invoice["id"]));
+}
+
+#[test]
+fn an_empty_text_is_refused_instead_of_finding_everything() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+
+    for (tool, arguments, argument) in [
+        ("search_jobs", json!({"query": ""}), "query"),
+        ("search_jobs", json!({"query": "#"}), "query"),
+        ("search_jobs", json!({"customer": "  "}), "customer"),
+        ("search_jobs", json!({"status": ""}), "status"),
+        ("search_jobs", json!({"status": ["open", " "]}), "status[1]"),
+        ("search_jobs", json!({"technician": "\t"}), "technician"),
+        ("search_customers", json!({"phone": ""}), "phone"),
+        ("search_estimates", json!({"query": " # "}), "query"),
+        (
+            "get_dispatch_board",
+            json!({"department": ""}),
+            "department",
+        ),
+    ] {
+        let refused = client.refusal(tool, &arguments);
+
+        assert_eq!(refused.code(), "invalid_argument", "{arguments}");
+        assert_eq!(refused.argument(), argument, "{arguments}: {refused:?}");
+        refused.says("is empty");
+    }
+    assert_eq!(sandbox.count("GET", "/v1/jobs"), 0);
 }

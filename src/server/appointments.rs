@@ -6,7 +6,11 @@ use crate::{
     answer::{Fields, job},
     dates::DateRange,
     schedule::{self, Appointment},
-    server::{call::Call, lookup, tool_error::ToolError},
+    server::{
+        call::Call,
+        lookup::{self, OneOf},
+        tool_error::ToolError,
+    },
     service_fusion::{
         query::{JOBS, ListQuery},
         record::Record,
@@ -57,10 +61,14 @@ pub async fn read(call: &Call, argument: &str, range: DateRange) -> Result<Plan,
             .unwrap_or(range.from);
         let to = range.from.checked_sub(1.day()).unwrap_or(range.from);
         let open = lookup::statuses(call, "status", &["open".to_owned()]).await?;
-        let query = query(from.to_string(), to.to_string()).filter("status", open.join(","));
+        let open = OneOf::new("status", open);
+        if open.is_empty() {
+            return Ok(lookup::nothing());
+        }
+        let query = open.limit(query(from.to_string(), to.to_string()));
         Ok::<_, ToolError>(
             call.walk(query)
-                .keep(|row| reaches(row, range))
+                .keep(|row| open.keeps(row) && reaches(row, range))
                 .all()
                 .await?,
         )

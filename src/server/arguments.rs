@@ -6,7 +6,7 @@
 use serde_json::{Map, Value};
 
 use crate::server::{
-    tool::Tool,
+    tool::{Access, Tool},
     tool_error::{ToolError, closest},
 };
 
@@ -19,6 +19,12 @@ pub fn normalize(tool: &Tool, arguments: Map<String, Value>) -> Map<String, Valu
     arguments
         .into_iter()
         .filter(|(_, value)| !value.is_null())
+        .filter(|(name, value)| {
+            // A record is created without a list whose text is blank; a search would take it for "all".
+            let schema = properties.and_then(|known| known.get(name));
+            let is_list = schema.is_some_and(|schema| schema["type"] == "array");
+            tool.access == Access::Reads || !is_list || !is_blank(value)
+        })
         .map(
             |(name, value)| match properties.and_then(|known| known.get(&name)) {
                 Some(schema) => (name, coerce(schema, value)),
@@ -26,6 +32,10 @@ pub fn normalize(tool: &Tool, arguments: Map<String, Value>) -> Map<String, Valu
             },
         )
         .collect()
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
 fn coerce(schema: &Value, value: Value) -> Value {
@@ -74,11 +84,16 @@ fn coerce(schema: &Value, value: Value) -> Value {
         }
         ("array", Value::String(text)) if !text.trim_start().starts_with(['[', '{']) => {
             let item = schema.get("items").unwrap_or(&Value::Null);
-            let parts = text
+            let parts: Vec<Value> = text
                 .split(',')
                 .map(str::trim)
-                .filter(|part| !part.is_empty());
-            Value::Array(parts.map(|part| coerce(item, Value::from(part))).collect())
+                .filter(|part| !part.is_empty())
+                .map(|part| coerce(item, Value::from(part)))
+                .collect();
+            if parts.is_empty() {
+                return Value::String(text);
+            }
+            Value::Array(parts)
         }
         // Some clients send lists and objects as their JSON text.
         ("array" | "object", Value::String(text)) => {
@@ -119,8 +134,14 @@ fn spelled(schema: &Value, text: String) -> String {
 
 /// Refuses what the schema does not take. `arguments` are normalized.
 pub fn check(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), ToolError> {
-    let mut problems = Vec::new();
-    check_object(tool.schema(), arguments, "", &mut problems);
+    let mut problems = match tool.access {
+        Access::Reads => blanks(tool.schema(), arguments),
+        Access::Creates => Vec::new(),
+    };
+    let mut others = Vec::new();
+    check_object(tool.schema(), arguments, "", &mut others);
+    others.retain(|(place, _)| !problems.iter().any(|(blank, _)| blank == place));
+    problems.extend(others);
     match problems.split_first() {
         None => Ok(()),
         Some(((name, message), others)) => {
@@ -135,6 +156,36 @@ pub fn check(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), ToolErro
             Err(ToolError::argument(name, all))
         }
     }
+}
+
+/// Blank texts: as filters they would let everything through.
+fn blanks(schema: &Map<String, Value>, arguments: &Map<String, Value>) -> Vec<(String, String)> {
+    let required = schema.get("required").and_then(Value::as_array);
+    let required: Vec<&str> = required
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut places = Vec::new();
+    for (name, value) in arguments {
+        match value {
+            Value::Array(items) => places.extend(
+                items
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, item)| is_blank(item))
+                    .map(|(index, _)| format!("{}[{index}]", join("", name))),
+            ),
+            value if is_blank(value) && !required.contains(&name.as_str()) => {
+                places.push(join("", name));
+            }
+            _ => {}
+        }
+    }
+    places
+        .into_iter()
+        .map(|place| (place, "is empty; leave it out".to_owned()))
+        .collect()
 }
 
 fn check_object(

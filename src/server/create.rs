@@ -34,28 +34,38 @@ pub enum Outcome {
 }
 
 impl Draft {
+    /// The record that the same create made within the last ten minutes, before anything is sent.
+    pub async fn earlier<F>(&self, call: &Call, find: F) -> Result<Option<Record>, ToolError>
+    where
+        F: AsyncFnOnce() -> Result<Vec<Value>, ToolError>,
+    {
+        if self.dry_run {
+            return Ok(None);
+        }
+        let journal = &call.company().journal;
+        let known = journal.look(&self.digest(&self.text())).await;
+        match known.map_err(|problem| journal_failed(&problem))? {
+            Known::New => Ok(None),
+            Known::Made(id) => Ok(Some(self.read_back(call, id).await)),
+            Known::Unknown { seconds_ago } => Err(sent_before(seconds_ago, find().await)),
+        }
+    }
+
     /// Creates the record, or explains why it is not known whether it exists. `find` looks for it then.
     pub async fn submit<F>(self, call: &Call, find: F) -> Result<Outcome, ToolError>
     where
         F: AsyncFnOnce() -> Result<Vec<Value>, ToolError>,
     {
-        let body = Value::Object(self.body.clone());
         if self.dry_run {
+            let body = Value::Object(self.body);
             let shown = Fields::new().with("dry_run", true).with(
                 "would_send",
                 json!({"method": "POST", "path": format!("/v1/{}", self.resource.path), "body": body}),
             );
             return Ok(Outcome::DryRun(shown));
         }
-        let text = body.to_string();
-        let digest = CreateDigest::new(
-            &format!(
-                "{}{}",
-                self.resource.path,
-                if self.again { "!" } else { "" }
-            ),
-            &text,
-        );
+        let text = self.text();
+        let digest = self.digest(&text);
         let journal = &call.company().journal;
         match journal
             .begin(&digest)
@@ -64,12 +74,7 @@ impl Draft {
         {
             Known::Made(id) => return Ok(Outcome::Repeated(self.read_back(call, id).await)),
             Known::Unknown { seconds_ago } => {
-                return Err(unknown(
-                    &format!(
-                        "the same record was sent {seconds_ago} s ago and its outcome is not known"
-                    ),
-                    find().await,
-                ));
+                return Err(sent_before(seconds_ago, find().await));
             }
             Known::New => {}
         }
@@ -103,6 +108,16 @@ impl Draft {
         }
     }
 
+    fn text(&self) -> String {
+        Value::Object(self.body.clone()).to_string()
+    }
+
+    /// A record that is meant to be made again is another create than the first one.
+    fn digest(&self, text: &str) -> CreateDigest {
+        let mark = if self.again { "!" } else { "" };
+        CreateDigest::new(&format!("{}{mark}", self.resource.path), text)
+    }
+
     /// The earlier record as it is now; its id alone where it cannot be read.
     async fn read_back(&self, call: &Call, id: i64) -> Record {
         let path = query::one(self.resource, id, &[]);
@@ -122,6 +137,12 @@ fn journal_failed(problem: &crate::database::Error) -> ToolError {
              free some space or mend the file's permissions, then try again"
         ),
     )
+}
+
+fn sent_before(seconds_ago: i64, found: Result<Vec<Value>, ToolError>) -> ToolError {
+    let reason =
+        format!("the same record was sent {seconds_ago} s ago and its outcome is not known");
+    unknown(&reason, found)
 }
 
 fn unknown(reason: &str, found: Result<Vec<Value>, ToolError>) -> ToolError {

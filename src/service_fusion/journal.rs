@@ -70,23 +70,21 @@ impl Journal {
                 "INSERT INTO creates (digest, started_at) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
                 (&digest.0, now),
             )?;
-            let earlier: Option<(i64, Option<i64>)> = transaction
-                .query_row(
-                    "SELECT started_at, record_id FROM creates WHERE digest = ?1",
-                    [&digest.0],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
+            let earlier = known(&transaction, &digest, now)?;
             transaction.commit()?;
             Ok(match earlier {
-                Some((_, Some(id))) => Known::Made(id),
-                Some((started_at, None)) if inserted == 0 => Known::Unknown {
-                    seconds_ago: (now - started_at).max(0) / 1000,
-                },
-                _ => Known::New,
+                Known::Unknown { .. } if inserted == 1 => Known::New,
+                earlier => earlier,
             })
         })
         .await
+    }
+
+    /// What is known of a create, without writing anything down.
+    pub async fn look(&self, digest: &CreateDigest) -> Result<Known, database::Error> {
+        let digest = digest.clone();
+        self.run(move |connection| known(connection, &digest, now_ms()))
+            .await
     }
 
     /// The create made this record.
@@ -136,6 +134,27 @@ impl Journal {
     }
 }
 
+fn known(
+    connection: &Connection,
+    digest: &CreateDigest,
+    now: i64,
+) -> Result<Known, database::Error> {
+    let earlier: Option<(i64, Option<i64>)> = connection
+        .query_row(
+            "SELECT started_at, record_id FROM creates WHERE digest = ?1 AND started_at >= ?2",
+            (&digest.0, now - REMEMBERED_MS),
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .optional()?;
+    Ok(match earlier {
+        Some((_, Some(id))) => Known::Made(id),
+        Some((started_at, None)) => Known::Unknown {
+            seconds_ago: (now - started_at).max(0) / 1000,
+        },
+        None => Known::New,
+    })
+}
+
 fn now_ms() -> i64 {
     jiff::Timestamp::now().as_millisecond()
 }
@@ -164,5 +183,20 @@ mod tests {
         assert_eq!(second.begin(&other).await.unwrap(), Known::New);
         second.forget(&other).await.unwrap();
         assert_eq!(first.begin(&other).await.unwrap(), Known::New);
+    }
+
+    #[tokio::test]
+    async fn a_look_writes_nothing_down() {
+        let journal = Journal::new(None);
+        let digest = CreateDigest::new("customers", "{}");
+
+        assert_eq!(journal.look(&digest).await.unwrap(), Known::New);
+        assert_eq!(journal.begin(&digest).await.unwrap(), Known::New);
+        assert!(matches!(
+            journal.look(&digest).await.unwrap(),
+            Known::Unknown { .. }
+        ));
+        journal.made(&digest, 7).await.unwrap();
+        assert_eq!(journal.look(&digest).await.unwrap(), Known::Made(7));
     }
 }

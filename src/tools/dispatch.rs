@@ -60,9 +60,12 @@ async fn board(call: Call, arguments: GetDispatchBoard) -> Result<Fields, ToolEr
         Some(said) => Some(lookup::technician(&call, "technician", said).await?),
         None => None,
     };
-    let columns = columns(&call, only.as_ref(), arguments.department.as_deref()).await?;
+    let mut columns = columns(&call, only.as_ref(), arguments.department.as_deref()).await?;
     let plan = appointments::read(&call, "date", range).await?;
     let everyone = only.is_none() && arguments.department.is_none();
+    if everyone {
+        columns = with_former(columns, &plan.appointments);
+    }
     let answer = lay_out(&call, range, &plan, &columns, everyone, false);
     let length = serde_json::to_string(&answer.0).map_or(0, |text| text.len());
     if length <= call.company().max_answer {
@@ -84,28 +87,25 @@ async fn columns(
         return Ok(vec![only.clone()]);
     }
     let all = lookup::technicians(call).await?;
-    let Some(department) = department.map(str::trim) else {
+    let Some(department) = department else {
         return Ok(all);
     };
-    let of = |technician: &Technician| technician.department.clone().unwrap_or_default();
-    let chosen: Vec<Technician> = all
-        .iter()
-        .filter(|technician| of(technician).eq_ignore_ascii_case(department))
-        .cloned()
-        .collect();
-    if chosen.is_empty() {
-        let mut known: Vec<String> = all.iter().map(of).filter(|name| !name.is_empty()).collect();
-        known.sort();
-        known.dedup();
-        return Err(ToolError::argument(
-            "department",
-            format!(
-                "there is no such department; there are {}",
-                known.join(", ")
-            ),
-        ));
+    lookup::in_department(&all, department)
+}
+
+/// Adds a column for each technician who has an appointment but is no longer in the company's list.
+fn with_former(mut columns: Vec<Technician>, appointments: &[Appointment]) -> Vec<Technician> {
+    for assigned in appointments.iter().flat_map(|one| &one.technicians) {
+        if !columns.iter().any(|known| known.id == assigned.id) {
+            columns.push(Technician {
+                id: assigned.id,
+                name: assigned.name.clone(),
+                department: None,
+                is_field_worker: true,
+            });
+        }
     }
-    Ok(chosen)
+    columns
 }
 
 fn lay_out(
@@ -172,4 +172,35 @@ fn counts(on_board: &[&Appointment], unassigned: usize) -> Fields {
         .with("at_risk", count(&|one| one.at_risk.is_some()))
         .with("overlaps", count(&|one| one.overlap.is_some()))
         .with("done", count(&|one| one.stage == Stage::Done))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{schedule::appointments, service_fusion::record::Record};
+
+    use super::*;
+
+    #[test]
+    fn a_technician_who_left_still_has_a_column() {
+        let day = jiff::civil::date(2026, 11, 18);
+        let now = day.in_tz("UTC").unwrap();
+        let techs = json!([
+            {"id": 4, "first_name": "Dana", "last_name": "Whitfield"},
+            {"id": 9, "first_name": "Gone", "last_name": "Away"},
+        ]);
+        let job = json!({"id": 1, "status": "Scheduled", "start_date": "2026-11-18", "techs_assigned": techs});
+        let planned = appointments(&[Record::new(job)], DateRange::day(day), &now);
+        let dana = Technician {
+            id: 4,
+            name: "Dana Whitfield".to_owned(),
+            department: Some("Plumbing".to_owned()),
+            is_field_worker: true,
+        };
+
+        let columns = with_former(vec![dana.clone()], &planned);
+
+        assert_eq!(columns.len(), 2);
+        assert_eq!(columns[0], dana);
+        assert_eq!((columns[1].id, columns[1].name.as_str()), (9, "Gone Away"));
+    }
 }

@@ -182,6 +182,12 @@ async fn at_address(
     address: &str,
     arguments: &ListEquipment,
 ) -> Result<Fields, ToolError> {
+    if arguments.cursor.is_some() {
+        return Err(ToolError::argument(
+            "cursor",
+            "goes with customer_id; by address all units come at once, up to `limit`",
+        ));
+    }
     let query = ListQuery::new(&CUSTOMERS)
         .filter("address", address.trim())
         .fields(customer::ROW_FIELDS)
@@ -229,10 +235,14 @@ async fn at_address(
         }
     }
     let total = shown.len();
-    shown.truncate(arguments.limit.unwrap_or(100));
+    let limit = arguments.limit.unwrap_or(20);
+    shown.truncate(limit);
+    let left_out = (total > limit)
+        .then(|| format!("the first {limit} are shown; raise `limit`, or page with customer_id"));
     Ok(Fields::new()
         .with_list("equipment", shown)
-        .with("total", total))
+        .with("total", total)
+        .with("left_out", left_out))
 }
 
 /// Equipment names its location by nickname; the customer's locations say which street that is.

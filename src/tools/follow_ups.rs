@@ -9,7 +9,12 @@ use crate::{
     answer::{Fields, customer, estimate, job},
     config::Toolset,
     dates::filter_moment,
-    server::{call::Call, lookup, tool::Tool, tool_error::ToolError},
+    server::{
+        call::Call,
+        lookup::{self, OneOf},
+        tool::Tool,
+        tool_error::ToolError,
+    },
     service_fusion::{
         query::{CUSTOMERS, ESTIMATES, JOBS, ListQuery},
         record::Record,
@@ -131,14 +136,18 @@ fn section(rows: Vec<Fields>, total: Total) -> Fields {
 
 async fn quiet_estimates(call: &Call, days: i64, limit: usize) -> Result<Fields, ToolError> {
     let open = lookup::statuses(call, "status", &["open".to_owned()]).await?;
+    let open = OneOf::new("status", open);
+    if open.is_empty() {
+        return Ok(section(Vec::new(), Total::Exact(0)));
+    }
     let latest = call
         .today()
         .checked_sub(days.days())
         .unwrap_or(call.today());
-    let query = ListQuery::new(&ESTIMATES)
-        .filter("status", open.join(","))
-        .fields(estimate::ROW_FIELDS);
-    let quiet = |row: &Record| estimate::written(row).is_some_and(|written| written <= latest);
+    let query = open.limit(ListQuery::new(&ESTIMATES).fields(estimate::ROW_FIELDS));
+    let quiet = |row: &Record| {
+        open.keeps(row) && estimate::written(row).is_some_and(|written| written <= latest)
+    };
     let mut found = call.walk(query).keep(quiet).all().await?;
     let value = |row: &Record| row.number("total").unwrap_or(0.0);
     found
@@ -152,7 +161,15 @@ async fn quiet_estimates(call: &Call, days: i64, limit: usize) -> Result<Fields,
         .take(limit)
         .map(|(row, _)| estimate::row(row, today))
         .collect();
-    Ok(section(rows, found.total).with("value", (sum * 100.0).round() / 100.0))
+    let incomplete = match (found.total, found.looked_at) {
+        (Total::AtLeast(_), Some((looked_at, length))) => Some(format!(
+            "{looked_at} of {length} estimates were read; `value` is theirs alone"
+        )),
+        _ => None,
+    };
+    Ok(section(rows, found.total)
+        .with("value", (sum * 100.0).round() / 100.0)
+        .with("incomplete", incomplete))
 }
 
 async fn follow_up_jobs(call: &Call, limit: usize) -> Result<Fields, ToolError> {
@@ -178,18 +195,18 @@ async fn unbilled_jobs(call: &Call, limit: usize) -> Result<Fields, ToolError> {
         .map(|status| status.name)
         .filter(|name| is_unbilled(name))
         .collect();
-    if statuses.is_empty() {
+    let unbilled = OneOf::new("status", statuses);
+    if unbilled.is_empty() {
         return Ok(section(Vec::new(), Total::Exact(0)));
     }
     let query = ListQuery::new(&JOBS)
-        .filter("status", statuses.join(","))
         .filter("start_date][gte", since.to_string())
         .fields(job::ROW_FIELDS)
         .fields(&["total"])
         .expand(&["invoices"]);
     let found = call
-        .walk(query)
-        .keep(|row| row.list("invoices").is_empty())
+        .walk(unbilled.limit(query))
+        .keep(|row| unbilled.keeps(row) && row.list("invoices").is_empty())
         .all()
         .await?;
     Ok(jobs(&found, limit, &["total"]).with("since", since.to_string()))

@@ -10,6 +10,7 @@ use crate::{
     dates::DateRange,
     server::{
         call::Call,
+        lookup,
         tool::{Tool, list_output, record_output},
         tool_error::{ToolError, date_argument},
     },
@@ -207,7 +208,9 @@ async fn get(call: Call, arguments: GetInvoice) -> Result<Fields, ToolError> {
             ));
         }
     };
-    let number = number.ok_or_else(|| ToolError::argument("number", "is empty"))?;
+    let number = number
+        .filter(|number| !number.is_empty())
+        .ok_or_else(|| ToolError::argument("number", "is empty"))?;
     // An invoice does not say whose it is; only jobs name their invoices.
     let (job, linked) = job_of(&call, &number).await?;
     let record = record
@@ -229,17 +232,22 @@ async fn job_of(call: &Call, number: &str) -> Result<(Option<Record>, Option<Rec
         .fields(job::ROW_FIELDS)
         .fields(&["due_total"])
         .expand(&["invoices"]);
-    let found = call.walk(query).take(50, None).await?;
-    for (job, _) in found.rows {
-        let invoice = job
-            .list("invoices")
-            .into_iter()
-            .find(|invoice| invoice.text("number").as_deref() == Some(number));
-        if invoice.is_some() {
-            return Ok((Some(job), invoice));
-        }
-    }
-    Ok((None, None))
+    let invoice = |job: &Record| {
+        job.list("invoices").into_iter().find(|invoice| {
+            invoice
+                .text("number")
+                .is_some_and(|text| lookup::same(&text, number))
+        })
+    };
+    // The filter matches parts of numbers.
+    let found = call
+        .walk(query)
+        .keep(|job| invoice(job).is_some())
+        .take(1, None)
+        .await?;
+    let job = found.rows.into_iter().next().map(|(job, _)| job);
+    let linked = job.as_ref().and_then(invoice);
+    Ok((job, linked))
 }
 
 async fn calendar_tasks(call: Call, arguments: ListCalendarTasks) -> Result<Fields, ToolError> {

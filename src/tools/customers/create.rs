@@ -17,12 +17,16 @@ use crate::{
         query::{CUSTOMERS, ListQuery},
         record::Record,
         reference::List,
+        walk::Found,
     },
 };
 
 const DESCRIPTION: &str = "Create a customer with one contact and one location. Existing customers with the same phone, e-mail, name or street are looked for \
 first; if there are any they are returned as `candidates` and nothing is created, unless allow_duplicate is true. \
 Service Fusion cannot change or delete customers through its API, so check with dry_run when in doubt.";
+
+/// Similar customers that are shown at most.
+const SIMILAR: usize = 8;
 
 #[derive(Deserialize, JsonSchema)]
 struct CreateCustomer {
@@ -104,35 +108,16 @@ async fn create(call: Call, arguments: CreateCustomer) -> Result<Fields, ToolErr
     }
     let phone = arguments.phone.as_deref().map(stored_phone).transpose()?;
     let email = arguments.email.as_deref().map(checked_email).transpose()?;
-    let street = arguments
-        .street
-        .as_deref()
-        .map(str::trim)
-        .filter(|street| !street.is_empty());
-    if street.is_none() && (arguments.city.is_some() || arguments.postal_code.is_some()) {
-        return Err(ToolError::argument(
-            "street",
-            "a location needs a street; leave city and postal_code out if it is not known",
-        ));
+    if phone.is_none() && arguments.phone_type.is_some() {
+        return Err(ToolError::argument("phone", "a phone_type needs a phone"));
     }
+    let street = checked_street(&arguments)?;
     let source = match &arguments.source {
         Some(said) => Some(lookup::reference_name(&call, List::Sources, "source", said).await?),
         None => None,
     };
     let again = arguments.allow_duplicate.unwrap_or(false);
     let dry_run = arguments.dry_run.unwrap_or(false);
-    let similar = if again {
-        Vec::new()
-    } else {
-        similar(&call, &name, phone.as_deref(), email.as_deref(), street).await?
-    };
-    if !similar.is_empty() && !dry_run {
-        return Ok(Fields::new()
-            .with("created", false)
-            .with("reason", "similar customers exist; use one of them, or call again with allow_duplicate: true if it is really a new one")
-            .with_list("candidates", similar));
-    }
-
     let draft = Draft {
         resource: &CUSTOMERS,
         body: body(
@@ -146,17 +131,38 @@ async fn create(call: Call, arguments: CreateCustomer) -> Result<Fields, ToolErr
         again,
         dry_run,
     };
-    let find = async || {
-        search(&call, "name", &name)
-            .await
-            .map(|rows| lookup::candidates(&rows))
+    // The customer that this very create made is no similar one.
+    let find = async || named(&call, &name).await;
+    if let Some(record) = draft.earlier(&call, find).await? {
+        return Ok(repeated(&record, &name));
+    }
+    let similar = if again {
+        Vec::new()
+    } else {
+        similar(&call, &name, phone.as_deref(), email.as_deref(), street).await?
     };
+    if !similar.is_empty() && !dry_run {
+        return Ok(Fields::new()
+            .with("created", false)
+            .with("reason", "similar customers exist; use one of them, or call again with allow_duplicate: true if it is really a new one")
+            .with_list("candidates", similar));
+    }
+    let find = async || named(&call, &name).await;
     Ok(match draft.submit(&call, find).await? {
-        Outcome::DryRun(shown) => shown.with("similar_customers", similar.into_iter().map(Value::from).collect::<Vec<_>>()),
+        Outcome::DryRun(shown) => shown.with(
+            "similar_customers",
+            similar.into_iter().map(Value::from).collect::<Vec<_>>(),
+        ),
         Outcome::Created(record) => created(&record, &name),
-        Outcome::Repeated(record) => created(&record, &name)
-            .with("repeated", "the same customer was created in the last ten minutes; this is that one, nothing new was made"),
+        Outcome::Repeated(record) => repeated(&record, &name),
     })
+}
+
+fn repeated(record: &Record, name: &str) -> Fields {
+    created(record, name).with(
+        "repeated",
+        "the same customer was created in the last ten minutes; this is that one, nothing new was made",
+    )
 }
 
 fn created(record: &Record, name: &str) -> Fields {
@@ -209,14 +215,30 @@ fn body(
     body.0
 }
 
+/// The street, without which the API keeps no location.
+fn checked_street(arguments: &CreateCustomer) -> Result<Option<&str>, ToolError> {
+    let street = lookup::given(arguments.street.as_deref());
+    let parts = [
+        &arguments.city,
+        &arguments.state,
+        &arguments.postal_code,
+        &arguments.gate_instructions,
+    ];
+    let has_part = parts
+        .into_iter()
+        .any(|text| lookup::given(text.as_deref()).is_some());
+    if street.is_none() && has_part {
+        return Err(ToolError::argument(
+            "street",
+            "city, state, postal_code and gate_instructions need a street; leave them out if it is not known",
+        ));
+    }
+    Ok(street)
+}
+
 /// The API wants both names of a contact; a company's name stands in for what is missing.
 fn contact_name(arguments: &CreateCustomer, name: &str) -> (String, String) {
-    let given = |text: &Option<String>| {
-        text.as_deref()
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map(ToOwned::to_owned)
-    };
+    let given = |text: &Option<String>| lookup::given(text.as_deref()).map(ToOwned::to_owned);
     match (given(&arguments.first_name), given(&arguments.last_name)) {
         (Some(first), Some(last)) => (first, last),
         (Some(first), None) => (first, name.rsplit(' ').next().unwrap_or(name).to_owned()),
@@ -270,26 +292,20 @@ async fn similar(
     email: Option<&str>,
     street: Option<&str>,
 ) -> Result<Vec<Fields>, ToolError> {
-    let look = async |field: &'static str, filter: &'static str, value: Option<&str>| match value {
-        Some(value) => search(call, filter, value).await.map(|rows| (field, rows)),
-        None => Ok((field, Vec::new())),
-    };
     let (by_phone, by_email, by_name, by_street) = tokio::join!(
-        look("phone", "phone", phone),
-        look("e-mail", "email", email),
-        look("name", "name", Some(name)),
-        look("street", "address", street),
+        by_phone(call, phone),
+        search(call, "email", email),
+        by_name(call, name),
+        search(call, "address", street),
     );
     let mut similar: Vec<(i64, Vec<&str>, Fields)> = Vec::new();
-    for (field, rows) in [by_phone?, by_email?, by_name?, by_street?] {
+    for (field, rows) in [
+        ("phone", by_phone?),
+        ("e-mail", by_email?),
+        ("name", by_name?),
+        ("street", by_street?),
+    ] {
         for row in rows {
-            // `name` matches parts: a new "Ann" must not be held up by every "Joanna".
-            let same_name = row
-                .text("customer_name")
-                .is_some_and(|text| text.eq_ignore_ascii_case(name));
-            if field == "name" && !same_name {
-                continue;
-            }
             let id = row.id("id").unwrap_or_default();
             match similar.iter_mut().find(|(known, ..)| *known == id) {
                 Some((_, fields, _)) => fields.push(field),
@@ -299,18 +315,66 @@ async fn similar(
     }
     Ok(similar
         .into_iter()
-        .take(8)
+        .take(SIMILAR)
         .map(|(_, fields, row)| row.with("same", fields))
         .collect())
 }
 
-async fn search(call: &Call, filter: &'static str, value: &str) -> Result<Vec<Record>, ToolError> {
-    let query = ListQuery::new(&CUSTOMERS)
+async fn by_phone(call: &Call, phone: Option<&str>) -> Result<Vec<Record>, ToolError> {
+    for search in phone.map(lookup::phone_searches).unwrap_or_default() {
+        let walk = call.walk(query("phone", &search.part));
+        let found = match &search.digits {
+            Some(digits) => {
+                walk.keep(|row| lookup::has_phone(row, digits))
+                    .take(SIMILAR, None)
+                    .await?
+            }
+            None => walk.take(SIMILAR, None).await?,
+        };
+        if !found.rows.is_empty() {
+            return Ok(records(found));
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The filter matches parts: a new "Ann" must not be held up by every "Joanna".
+async fn by_name(call: &Call, name: &str) -> Result<Vec<Record>, ToolError> {
+    let same = |row: &Record| {
+        row.text("customer_name")
+            .is_some_and(|text| lookup::same(&text, name))
+    };
+    let walk = call.walk(query("name", name)).keep(same);
+    Ok(records(walk.take(SIMILAR, None).await?))
+}
+
+async fn search(
+    call: &Call,
+    filter: &'static str,
+    value: Option<&str>,
+) -> Result<Vec<Record>, ToolError> {
+    let Some(value) = value else {
+        return Ok(Vec::new());
+    };
+    let found = call.walk(query(filter, value)).take(20, None).await?;
+    Ok(records(found))
+}
+
+/// Customers who may be the one whose answer was lost.
+async fn named(call: &Call, name: &str) -> Result<Vec<Value>, ToolError> {
+    let rows = search(call, "name", Some(name)).await?;
+    Ok(lookup::candidates(&rows))
+}
+
+fn query(filter: &'static str, value: &str) -> ListQuery {
+    ListQuery::new(&CUSTOMERS)
         .filter(filter, value)
         .fields(customer::ROW_FIELDS)
-        .expand(customer::ROW_EXPANDS);
-    let found = call.walk(query).take(20, None).await?;
-    Ok(found.rows.into_iter().map(|(row, _)| row).collect())
+        .expand(customer::ROW_EXPANDS)
+}
+
+fn records(found: Found) -> Vec<Record> {
+    found.rows.into_iter().map(|(row, _)| row).collect()
 }
 
 #[cfg(test)]

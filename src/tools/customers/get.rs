@@ -150,18 +150,18 @@ fn head(record: &Record) -> Fields {
 }
 
 fn with_history(answer: Fields, name: &str, rows: Vec<Fields>, found: &Found) -> Fields {
-    let (Total::Exact(total) | Total::AtLeast(total)) = found.total;
     let shown = rows.len() as u64;
-    let mut answer = answer.with_list(name, rows);
-    if total > shown {
-        answer.put(
-            &format!("{name}_total"),
-            format!(
-                "{total}; the newest {shown} are shown, search_{name} with customer_id has all"
-            ),
-        );
-    }
+    let total = match found.total {
+        Total::Exact(total) if total <= shown => None,
+        Total::Exact(total) => Some(total.to_string()),
+        Total::AtLeast(total) => Some(format!("at least {total}")),
+    };
+    let remark = total.map(|total| {
+        format!("{total}; the newest {shown} are shown, search_{name} with customer_id has all")
+    });
     answer
+        .with_list(name, rows)
+        .with(&format!("{name}_total"), remark)
 }
 
 /// The API filters by name only, so rows of other customers with such a name are sorted out.
@@ -223,8 +223,50 @@ fn add_balance(answer: &mut Fields, record: &Record, jobs: &Found) {
                 .with("status", row.text("status"))
         })
         .collect();
+    let incomplete = match (jobs.total, jobs.looked_at) {
+        (Total::AtLeast(_), Some((looked_at, length))) => Some(format!(
+            "{looked_at} of {length} jobs under this name were read; older ones may have money due too"
+        )),
+        _ => None,
+    };
     let balance = Fields::new()
         .with("account_balance", record.amount("account_balance"))
-        .with_list("finished_jobs_with_money_due", owing);
+        .with_list("finished_jobs_with_money_due", owing)
+        .with("incomplete", incomplete);
     answer.put("balance", balance);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_was_not_read_to_its_end_is_not_shown_as_exact() {
+        let found = |total, looked_at| Found {
+            total,
+            looked_at: Some(looked_at),
+            ..lookup::nothing()
+        };
+        let history = |found: &Found| {
+            let answer = with_history(Fields::new(), "jobs", vec![Fields::new()], found);
+            answer.0.get("jobs_total").cloned().unwrap_or_default()
+        };
+        let partial = found(Total::AtLeast(30), (1_000, 4_000));
+        let whole = found(Total::Exact(1), (7, 7));
+
+        assert!(
+            history(&partial)
+                .as_str()
+                .unwrap()
+                .starts_with("at least 30;")
+        );
+        assert_eq!(history(&whole), json!(null));
+        for (jobs, is_partial) in [(partial, true), (whole, false)] {
+            let mut answer = Fields::new();
+            add_balance(&mut answer, &Record::default(), &jobs);
+            assert_eq!(answer.0["balance"]["incomplete"].is_string(), is_partial);
+        }
+    }
 }

@@ -7,12 +7,12 @@ use crate::{
     answer::{Fields, Listing, customer},
     server::{
         call::Call,
+        lookup,
         tool::{Tool, list_output},
         tool_error::ToolError,
     },
     service_fusion::{
         query::{CUSTOMERS, ListQuery},
-        record::Record,
         walk::{Found, Position, Total},
     },
 };
@@ -107,13 +107,7 @@ async fn search(call: Call, arguments: SearchCustomers) -> Result<Fields, ToolEr
             return Ok(listing(&call, &found, by_query, &tried));
         }
     }
-    let nothing = Found {
-        rows: Vec::new(),
-        total: Total::Exact(0),
-        next: None,
-        looked_at: None,
-    };
-    Ok(listing(&call, &nothing, None, &tried))
+    Ok(listing(&call, &lookup::nothing(), None, &tried))
 }
 
 async fn look(
@@ -131,7 +125,7 @@ async fn look(
     let walk = call.walk(query);
     let found = match &reading.digits {
         Some(digits) => {
-            walk.keep(|row| has_phone(row, digits))
+            walk.keep(|row| lookup::has_phone(row, digits))
                 .take(limit, from)
                 .await
         }
@@ -170,13 +164,7 @@ fn listing(call: &Call, found: &Found, matched_by: Option<&str>, tried: &[&str])
 
 /// The exact filters as one reading, or what a free text may mean, likeliest first.
 fn readings(arguments: &SearchCustomers) -> Result<Vec<Reading>, ToolError> {
-    let given = |value: &Option<String>| {
-        value
-            .as_deref()
-            .map(str::trim)
-            .filter(|text| !text.is_empty())
-            .map(ToOwned::to_owned)
-    };
+    let given = |value: &Option<String>| lookup::given(value.as_deref()).map(ToOwned::to_owned);
     let exact: Vec<(&'static str, String)> = [
         ("name", given(&arguments.name)),
         ("email", given(&arguments.email)),
@@ -212,7 +200,7 @@ fn readings(arguments: &SearchCustomers) -> Result<Vec<Reading>, ToolError> {
 }
 
 fn free_text(query: &str) -> Vec<Reading> {
-    let digits = digits(query);
+    let digits = lookup::digits(query);
     if query.contains('@') {
         return vec![
             Reading::new("email", &[("email", query)]),
@@ -255,39 +243,14 @@ fn free_text(query: &str) -> Vec<Reading> {
     readings
 }
 
-/// As the API stores new numbers first; then by the last four digits, because old ones have any format.
 fn phone_readings(phone: &str) -> Vec<Reading> {
-    let digits = digits(phone);
-    let local = digits
-        .strip_prefix('1')
-        .filter(|rest| rest.len() == 10)
-        .unwrap_or(&digits);
-    let formatted = match local.len() {
-        10 => format!("{}-{}-{}", &local[..3], &local[3..6], &local[6..]),
-        7 => format!("{}-{}", &local[..3], &local[3..]),
-        _ => phone.trim().to_owned(),
-    };
-    let mut readings = vec![Reading::new("phone", &[("phone", &formatted)])];
-    if local.len() >= 7 {
-        readings.push(Reading {
-            digits: Some(local.to_owned()),
-            ..Reading::new("phone", &[("phone", &local[local.len() - 4..])])
-        });
-    }
-    readings
-}
-
-fn digits(text: &str) -> String {
-    text.chars().filter(char::is_ascii_digit).collect()
-}
-
-fn has_phone(customer: &Record, wanted: &str) -> bool {
-    customer
-        .list("contacts")
-        .iter()
-        .flat_map(|contact| contact.list("phones"))
-        .filter_map(|phone| phone.text("phone"))
-        .any(|phone| digits(&phone).contains(wanted))
+    lookup::phone_searches(phone)
+        .into_iter()
+        .map(|search| Reading {
+            digits: search.digits,
+            ..Reading::new("phone", &[("phone", &search.part)])
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     dates::DateRange,
     server::{
         call::Call,
-        lookup,
+        lookup::{self, OneOf},
         tool::{Tool, list_output},
         tool_error::{ToolError, date_argument},
     },
@@ -66,6 +66,7 @@ pub(super) fn tool() -> Tool {
 
 struct Plan {
     query: ListQuery,
+    status: Option<OneOf>,
     customer_id: Option<i64>,
     range: Option<DateRange>,
     minimum_total: Option<f64>,
@@ -73,7 +74,10 @@ struct Plan {
 
 impl Plan {
     fn looks_at_rows(&self) -> bool {
-        self.customer_id.is_some() || self.range.is_some() || self.minimum_total.is_some()
+        self.customer_id.is_some()
+            || self.range.is_some()
+            || self.minimum_total.is_some()
+            || self.status.as_ref().is_some_and(OneOf::looks_at_rows)
     }
 
     fn keeps(&self, row: &Record) -> bool {
@@ -85,6 +89,7 @@ impl Plan {
             && self
                 .minimum_total
                 .is_none_or(|least| row.number("total").is_some_and(|total| total >= least))
+            && self.status.as_ref().is_none_or(|status| status.keeps(row))
     }
 }
 
@@ -103,17 +108,15 @@ async fn search(call: Call, arguments: SearchEstimates) -> Result<Fields, ToolEr
     let limit = arguments.limit.unwrap_or(20);
     let plan = plan(&call, &arguments, range).await?;
 
-    let readings = arguments
-        .query
-        .as_deref()
-        .map(free_text)
-        .unwrap_or_default();
-    if readings.is_empty() {
+    if plan.status.as_ref().is_some_and(OneOf::is_empty) {
+        return Ok(listing(&call, &lookup::nothing(), range, None));
+    }
+    let Some(said) = arguments.query.as_deref() else {
         let found = look(&call, &plan, plan.query.clone(), limit, from).await?;
         return Ok(listing(&call, &found, range, None));
-    }
+    };
     let mut last = None;
-    for (field, filter, value) in readings {
+    for (field, filter, value) in free_text(said) {
         if resumed.as_deref().is_some_and(|resumed| resumed != field) {
             continue;
         }
@@ -183,16 +186,20 @@ async fn plan(
             "give `open` or `status`, not both",
         ));
     }
-    let statuses = if arguments.open {
-        lookup::statuses(call, "open", &["open".to_owned()]).await?
+    let names = if arguments.open {
+        Some(lookup::statuses(call, "open", &["open".to_owned()]).await?)
+    } else if arguments.status.is_empty() {
+        None
     } else {
-        lookup::statuses(call, "status", &arguments.status).await?
+        Some(lookup::statuses(call, "status", &arguments.status).await?)
     };
-    if !statuses.is_empty() {
-        query = query.filter("status", statuses.join(","));
+    let status = names.map(|names| OneOf::new("status", names));
+    if let Some(status) = &status {
+        query = status.limit(query);
     }
     Ok(Plan {
         query,
+        status,
         customer_id: arguments.customer_id,
         range,
         minimum_total: arguments.minimum_total,

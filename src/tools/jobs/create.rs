@@ -173,15 +173,16 @@ async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, 
             "must be later than start_time",
         ));
     }
+    if start.is_none() && end.is_some() {
+        return Err(ToolError::argument(
+            "start_time",
+            "an end_time needs a start_time",
+        ));
+    }
     if date.is_none() && start.is_some() {
         return Err(ToolError::argument("date", "a time of day needs a date"));
     }
-    if arguments.street.is_none() && arguments.city.is_some() {
-        return Err(ToolError::argument(
-            "street",
-            "a city needs a street; leave both out for the customer's primary location",
-        ));
-    }
+    check_place(arguments)?;
     // The id, as the contract allows: a name may belong to two customers, or be a number.
     Ok(Fields::new()
         .with("customer_name", arguments.customer_id.to_string())
@@ -204,6 +205,18 @@ async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, 
         .with("po_number", arguments.po_number.clone())
         .with("tech_notes", arguments.tech_notes.clone())
         .0)
+}
+
+fn check_place(arguments: &CreateJob) -> Result<(), ToolError> {
+    let given = |text: &Option<String>| lookup::given(text.as_deref()).is_some();
+    let parts = [&arguments.city, &arguments.state, &arguments.postal_code];
+    if !given(&arguments.street) && parts.into_iter().any(given) {
+        return Err(ToolError::argument(
+            "street",
+            "city, state and postal_code need a street; leave them all out for the customer's primary location",
+        ));
+    }
+    Ok(())
 }
 
 /// The customer's newest jobs with that description: one of them may be the job whose answer was lost.

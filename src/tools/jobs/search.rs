@@ -10,14 +10,13 @@ use crate::{
     dates::{DateRange, filter_moment, parse_moment},
     server::{
         call::Call,
-        lookup::{self, Technician},
+        lookup::{self, OneOf, Technician},
         tool::{Tool, list_output},
         tool_error::{ToolError, closest, date_argument},
     },
     service_fusion::{
         query::{JOBS, ListQuery},
         record::Record,
-        reference::List,
         walk::{Found, Total},
     },
 };
@@ -83,6 +82,8 @@ pub(super) fn tool() -> Tool {
 /// What the API filters, and what has to be looked at row by row.
 struct Plan {
     query: ListQuery,
+    /// Statuses and categories.
+    choices: Vec<OneOf>,
     customer_id: Option<i64>,
     technician: Option<Technician>,
     unassigned: bool,
@@ -95,6 +96,7 @@ impl Plan {
             || self.technician.is_some()
             || self.unassigned
             || self.unscheduled
+            || self.choices.iter().any(OneOf::looks_at_rows)
     }
 
     fn keeps(&self, row: &Record) -> bool {
@@ -106,6 +108,7 @@ impl Plan {
                 .is_none_or(|technician| job::technician_ids(row).contains(&technician.id))
             && (!self.unassigned || job::technician_ids(row).is_empty())
             && (!self.unscheduled || row.date("start_date").is_none())
+            && self.choices.iter().all(|choice| choice.keeps(row))
     }
 }
 
@@ -128,17 +131,15 @@ async fn search(call: Call, arguments: SearchJobs) -> Result<Fields, ToolError> 
     let limit = arguments.limit.unwrap_or(20);
     let plan = plan(&call, &arguments, range).await?;
 
-    let readings = arguments
-        .query
-        .as_deref()
-        .map(free_text)
-        .unwrap_or_default();
-    if readings.is_empty() {
+    if plan.choices.iter().any(OneOf::is_empty) {
+        return Ok(listing(&call, &lookup::nothing(), &arguments, range, None));
+    }
+    let Some(said) = arguments.query.as_deref() else {
         let found = look(&call, &plan, plan.query.clone(), limit, from).await?;
         return Ok(listing(&call, &found, &arguments, range, None));
-    }
+    };
     let mut last = None;
-    for (field, filter, value) in readings {
+    for (field, filter, value) in free_text(said) {
         if resumed.as_deref().is_some_and(|resumed| resumed != field) {
             continue;
         }
@@ -191,21 +192,18 @@ async fn plan(
     if arguments.technician.is_some() || arguments.unassigned {
         query = query.expand(&["visits.techs_assigned"]);
     }
+    let mut choices = Vec::new();
     if !arguments.status.is_empty() {
-        query = query.filter(
-            "status",
-            lookup::statuses(call, "status", &arguments.status)
-                .await?
-                .join(","),
-        );
+        let names = lookup::statuses(call, "status", &arguments.status).await?;
+        choices.push(OneOf::new("status", names));
     }
-    let mut categories = Vec::new();
-    for said in &arguments.category {
-        categories.push(lookup::reference_name(call, List::JobCategories, "category", said).await?);
+    if !arguments.category.is_empty() {
+        let names = lookup::categories(call, "category", &arguments.category).await?;
+        choices.push(OneOf::new("category", names));
     }
-    if !categories.is_empty() {
-        query = query.filter("category", categories.join(","));
-    }
+    query = choices
+        .iter()
+        .fold(query, |query, choice| choice.limit(query));
     for (filter, value) in [
         ("po_number", &arguments.po_number),
         ("address", &arguments.address),
@@ -237,6 +235,7 @@ async fn plan(
     };
     Ok(Plan {
         query,
+        choices,
         customer_id: arguments.customer_id,
         technician,
         unassigned: arguments.unassigned,

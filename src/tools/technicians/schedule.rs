@@ -120,29 +120,10 @@ async fn who(call: &Call, arguments: &GetTechnicianSchedule) -> Result<Vec<Techn
     }
     let mut all = lookup::technicians(call).await?;
     all.retain(|technician| technician.is_field_worker);
-    if let Some(department) = arguments.department.as_deref().map(str::trim) {
-        let of = |technician: &Technician| technician.department.clone().unwrap_or_default();
-        let chosen: Vec<Technician> = all
-            .iter()
-            .filter(|one| of(one).eq_ignore_ascii_case(department))
-            .cloned()
-            .collect();
-        if chosen.is_empty() {
-            let mut known: Vec<String> =
-                all.iter().map(of).filter(|name| !name.is_empty()).collect();
-            known.sort();
-            known.dedup();
-            return Err(ToolError::argument(
-                "department",
-                format!(
-                    "there is no such department; there are {}",
-                    known.join(", ")
-                ),
-            ));
-        }
-        return Ok(chosen);
+    match &arguments.department {
+        Some(department) => lookup::in_department(&all, department),
+        None => Ok(all),
     }
-    Ok(all)
 }
 
 /// Who comes first: free, then near, then least booked.
