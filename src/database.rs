@@ -20,7 +20,8 @@ const STEPS: &[&str] = &[
         key_id TEXT NOT NULL,
         generation INTEGER NOT NULL,
         intent_at INTEGER,
-        ended TEXT
+        ended TEXT,
+        origin TEXT NOT NULL
      ) STRICT;
      CREATE TABLE sealed (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
 ];
@@ -34,6 +35,13 @@ pub enum Error {
     Folder {
         path: String,
         source: std::io::Error,
+    },
+    #[error(
+        "{path} cannot be written: the disk seems to be full ({source}); make room and try again"
+    )]
+    NoRoom {
+        path: String,
+        source: rusqlite::Error,
     },
     #[error(
         "{path} cannot be used: {source}; if it is damaged, move it away and run `sf-mcp login`"
@@ -60,12 +68,24 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
         .append(true)
         .open(path)
         .map_err(describe)?;
-    let mut connection = configured(path).map_err(|source| Error::Damaged {
-        path: path.display().to_string(),
-        source,
+    let mut connection = configured(path).map_err(|source| {
+        let path = path.display().to_string();
+        if is_full(&source) {
+            Error::NoRoom { path, source }
+        } else {
+            Error::Damaged { path, source }
+        }
     })?;
     migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// SQLite calls a full disk an I/O error as often as not.
+pub fn is_full(problem: &rusqlite::Error) -> bool {
+    matches!(
+        problem.sqlite_error_code(),
+        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure)
+    )
 }
 
 fn configured(path: &Path) -> rusqlite::Result<Connection> {

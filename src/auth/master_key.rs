@@ -164,6 +164,7 @@ impl Places {
                     });
                 }
                 Err(problem) if wish == Keychain::Required => return Err(problem),
+                Err(Error::Unavailable(why)) => format!("no system keychain: {why}"),
                 Err(problem) => problem.to_string(),
             },
         };
@@ -173,7 +174,7 @@ impl Places {
             return Err(problem);
         }
         let remark = format!(
-            "The key that protects the sign-in is in the file {}, readable by you alone, because the keychain is not used ({why_not}).",
+            "The key that protects the sign-in is in the file {}, readable by you alone ({why_not}).",
             self.file.display()
         );
         Ok(Chosen {
@@ -192,9 +193,7 @@ impl Places {
             (Place::File, Before::Bytes(bytes)) => self.write_file(&bytes),
             (Place::Keychain, Before::Bytes(bytes)) => {
                 let entry = self.entry.clone();
-                limited(PATIENCE, move || {
-                    keyring::Entry::new(SERVICE, &entry)?.set_secret(&bytes)
-                })
+                limited(PATIENCE, move || keychain_entry(&entry)?.set_secret(&bytes))
             }
         }
     }
@@ -219,9 +218,7 @@ impl Places {
             Place::Keychain => {
                 let entry = self.entry.clone();
                 let secret = limited(PATIENCE, move || {
-                    keyring::Entry::new(SERVICE, &entry)?
-                        .get_secret()
-                        .map(Zeroizing::new)
+                    keychain_entry(&entry)?.get_secret().map(Zeroizing::new)
                 })?;
                 let text = String::from_utf8_lossy(&secret);
                 SealingKey::from_base64(&text).map_err(|_| Error::NotInKeychain)
@@ -237,7 +234,7 @@ impl Places {
             Place::Keychain => {
                 let entry = self.entry.clone();
                 match limited(PATIENCE, move || {
-                    keyring::Entry::new(SERVICE, &entry)?.delete_credential()
+                    keychain_entry(&entry)?.delete_credential()
                 }) {
                     Ok(()) | Err(Error::NotInKeychain) => Ok(()),
                     Err(problem) => Err(problem),
@@ -261,7 +258,7 @@ impl Places {
         let expected = text.clone();
         let started = std::time::Instant::now();
         let (before, read) = limited(patience, move || {
-            let entry = keyring::Entry::new(SERVICE, &entry)?;
+            let entry = keychain_entry(&entry)?;
             let before = match entry.get_secret() {
                 Ok(bytes) => Some(bytes),
                 Err(keyring::Error::NoEntry) => None,
@@ -281,7 +278,7 @@ impl Places {
         };
         let _ = self.put_back(Place::Keychain, before);
         if let Err(problem) = read {
-            return Err(Error::Unavailable(store_problem(&problem)));
+            return Err(Error::Unavailable(problem.to_string()));
         }
         Err(Error::Unavailable(
             "it returned another value than it was given".to_owned(),
@@ -359,7 +356,7 @@ fn limited<T: Send + 'static>(
         Ok(Err(keyring::Error::NoStorageAccess(problem))) => {
             Err(Error::Locked(problem.to_string()))
         }
-        Ok(Err(problem)) => Err(Error::Unavailable(store_problem(&problem))),
+        Ok(Err(problem)) => Err(Error::Unavailable(problem.to_string())),
         Err(mpsc::RecvTimeoutError::Timeout) => Err(Error::TimedOut(patience.as_secs())),
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             Err(Error::Unavailable("it failed unexpectedly".to_owned()))
@@ -367,10 +364,17 @@ fn limited<T: Send + 'static>(
     }
 }
 
-/// `NoDefaultStore` hides why there is none.
-fn store_problem(problem: &keyring::Error) -> String {
-    match keyring::Entry::store_status() {
-        Err(cause) => cause.to_string(),
-        Ok(()) => problem.to_string(),
+/// An entry of the system's keychain. On Linux the connection is made anew each time: a kept one is of no use
+/// once the keychain has been restarted or unlocked, and costs three threads.
+fn keychain_entry(user: &str) -> Result<keyring_core::Entry, keyring::Error> {
+    #[cfg(target_os = "linux")]
+    keyring_core::set_default_store(zbus_secret_service_keyring_store::Store::new()?);
+    #[cfg(not(target_os = "linux"))]
+    if let Err(problem) = keyring::Entry::store_status() {
+        return Err(keyring::Error::NotSupportedByStore(problem.to_string()));
     }
+    let entry = keyring_core::Entry::new(SERVICE, user);
+    #[cfg(target_os = "linux")]
+    keyring_core::unset_default_store();
+    entry
 }

@@ -37,9 +37,9 @@ mod renewal;
 mod tests;
 
 /// No request starts with a token that has less than this left.
-const MARGIN: Duration = Duration::from_mins(1);
+const MARGIN: (Duration, u32) = (Duration::from_mins(1), 5);
 /// From here on a call renews the token in the background while it still uses the old one.
-const AHEAD: Duration = Duration::from_mins(5);
+const AHEAD: (Duration, u32) = (Duration::from_mins(5), 2);
 /// How long new tokens are tried to be written before somebody is told.
 const WRITING: Duration = Duration::from_secs(5);
 /// A request for a token ends after 30 s, and what it brings must be written.
@@ -108,8 +108,9 @@ impl Token {
         self.secret.expose_secret() == other.secret.expose_secret()
     }
 
-    fn has_left(&self, least: Duration) -> bool {
-        self.expires.saturating_duration_since(Instant::now()) > least.min(self.life / 5)
+    /// `least`, or that share of a short life.
+    fn has_left(&self, (least, share): (Duration, u32)) -> bool {
+        self.expires.saturating_duration_since(Instant::now()) > least.min(self.life / share)
     }
 }
 
@@ -133,9 +134,10 @@ pub struct Profile {
 }
 
 impl Profile {
-    pub fn new(paths: &Paths, name: &str) -> Self {
+    /// `origin` is the service the sign-in is for: its secrets go nowhere else.
+    pub fn new(paths: &Paths, name: &str, origin: &str) -> Self {
         Self {
-            vault: Vault::new(paths.database(), name),
+            vault: Vault::new(paths.database(), name, origin),
             places: Places::new(paths),
             lock_file: paths.lock_file(),
             stamp_file: paths.stamp_file(),
@@ -180,6 +182,8 @@ struct Inner {
     known: RwLock<Option<Known>>,
     /// Read from its place once; a keychain takes milliseconds to answer.
     key: Mutex<Option<SealingKey>>,
+    /// A keychain that does not answer: those who waited behind the first need not each wait again.
+    key_problem: std::sync::Mutex<Option<(Instant, master_key::Error)>>,
     /// One task renews; the others wait here and then find the new token.
     gate: Arc<Mutex<()>>,
     renewing_ahead: AtomicBool,
@@ -209,6 +213,7 @@ impl Session {
             origin,
             known: RwLock::new(None),
             key: Mutex::new(None),
+            key_problem: std::sync::Mutex::new(None),
             gate: Arc::default(),
             renewing_ahead: AtomicBool::new(false),
             unwritten: RwLock::new(None),
@@ -424,6 +429,11 @@ impl Inner {
                 self.forget();
                 Err(Error::SignedOut)
             }
+            // Refusing the call would help nobody: the tokens are kept and written as soon as that works.
+            Err(problem @ Error::Unwritten { .. }) => {
+                tracing::error!(%problem, "the sign-in is in memory only");
+                Ok(token)
+            }
             Err(problem) => Err(problem),
         }
     }
@@ -486,7 +496,11 @@ impl Inner {
     }
 
     async fn read(&self, profile: &Profile) -> Result<(Head, SealingKey, Secrets), Error> {
+        let asked = Instant::now();
         let mut kept = self.key.lock().await;
+        if let Some(problem) = self.problem_since(asked) {
+            return Err(Error::Key(problem));
+        }
         let profile = profile.clone();
         let known = kept.clone();
         let read = blocking(move || {
@@ -498,9 +512,28 @@ impl Inner {
             let secrets = profile.vault.secrets(&key, &head)?;
             Ok((head, key, secrets))
         })
-        .await?;
+        .await;
+        if let Err(Error::Key(problem)) = &read {
+            let mut noted = self
+                .key_problem
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            *noted = Some((Instant::now(), problem.clone()));
+        }
+        let read = read?;
         *kept = Some(read.1.clone());
         Ok(read)
+    }
+
+    /// What the keychain said while we waited for our turn, or just before.
+    fn problem_since(&self, asked: Instant) -> Option<master_key::Error> {
+        const STILL_TRUE: Duration = Duration::from_secs(1);
+        let noted = self
+            .key_problem
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (at, problem) = noted.as_ref()?;
+        (*at + STILL_TRUE >= asked).then(|| problem.clone())
     }
 }
 

@@ -49,6 +49,8 @@ pub struct Head {
     pub intent_at: Option<i64>,
     /// Why no further token can be had without signing in again.
     pub ended: Option<String>,
+    /// The service the sign-in is for.
+    pub origin: String,
 }
 
 /// The tokens and what they are renewed with.
@@ -71,6 +73,18 @@ pub struct Secrets {
 pub enum Error {
     #[error(transparent)]
     Database(#[from] database::Error),
+    #[error(
+        "this sign-in is for {signed_in}, but the address is now {wanted}; run `sf-mcp login` for that one, or set the \
+         address back (SF_MCP_API_URL, api_url in config.toml)"
+    )]
+    OtherService { signed_in: String, wanted: String },
+    #[error(
+        "{path} cannot be written: the disk seems to be full ({source}); make room and try again"
+    )]
+    NoRoom {
+        path: String,
+        source: rusqlite::Error,
+    },
     #[error(
         "{path} cannot be read or written: {source}; if the file is damaged, sign in again with `sf-mcp login`"
     )]
@@ -97,13 +111,15 @@ pub enum Error {
 pub struct Vault {
     path: PathBuf,
     profile: String,
+    origin: String,
 }
 
 impl Vault {
-    pub fn new(path: PathBuf, profile: &str) -> Self {
+    pub fn new(path: PathBuf, profile: &str, origin: &str) -> Self {
         Self {
             path,
             profile: profile.to_owned(),
+            origin: origin.to_owned(),
         }
     }
 
@@ -122,6 +138,12 @@ impl Vault {
 
     /// Opens every value.
     pub fn secrets(&self, key: &SealingKey, head: &Head) -> Result<Secrets, Error> {
+        if head.origin != self.origin {
+            return Err(Error::OtherService {
+                signed_in: head.origin.clone(),
+                wanted: self.origin.clone(),
+            });
+        }
         if key.id() != head.key_id {
             return Err(Error::OtherKey {
                 path: self.shown(),
@@ -183,10 +205,10 @@ impl Vault {
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute("DELETE FROM sealed", [])?;
             transaction.execute(
-                "INSERT INTO login (id, kind, key_place, key_id, generation) VALUES (1, ?1, ?2, ?3, 1)
-                 ON CONFLICT (id) DO UPDATE SET kind = ?1, key_place = ?2, key_id = ?3, generation = generation + 1,
+                "INSERT INTO login (id, kind, key_place, key_id, origin, generation) VALUES (1, ?1, ?2, ?3, ?4, 1)
+                 ON CONFLICT (id) DO UPDATE SET kind = ?1, key_place = ?2, key_id = ?3, origin = ?4, generation = generation + 1,
                  intent_at = NULL, ended = NULL",
-                (kind.word(), place.word(), key.id()),
+                (kind.word(), place.word(), key.id(), &self.origin),
             )?;
             insert(&transaction, &sealed)?;
             transaction.commit()?;
@@ -298,7 +320,10 @@ impl Vault {
 
     /// What a value is bound to: moved to another profile, column or schema it does not open.
     fn place(&self, column: &str) -> String {
-        format!("sf-mcp tokens 1\n{}\n{column}", self.profile)
+        format!(
+            "sf-mcp tokens 1\n{}\n{}\n{column}",
+            self.profile, self.origin
+        )
     }
 
     fn shown(&self) -> String {
@@ -313,9 +338,13 @@ impl Vault {
     }
 
     fn sqlite<T>(&self, result: rusqlite::Result<T>) -> Result<T, Error> {
-        result.map_err(|source| Error::Sqlite {
-            path: self.shown(),
-            source,
+        result.map_err(|source| {
+            let path = self.shown();
+            if database::is_full(&source) {
+                Error::NoRoom { path, source }
+            } else {
+                Error::Sqlite { path, source }
+            }
         })
     }
 }
@@ -323,7 +352,7 @@ impl Vault {
 fn read_head(connection: &Connection) -> rusqlite::Result<Option<Head>> {
     connection
         .query_row(
-            "SELECT kind, key_place, key_id, generation, intent_at, ended FROM login WHERE id = 1",
+            "SELECT kind, key_place, key_id, generation, intent_at, ended, origin FROM login WHERE id = 1",
             [],
             |row| {
                 Ok(Head {
@@ -333,6 +362,7 @@ fn read_head(connection: &Connection) -> rusqlite::Result<Option<Head>> {
                     generation: row.get(3)?,
                     intent_at: row.get(4)?,
                     ended: row.get(5)?,
+                    origin: row.get(6)?,
                 })
             },
         )
@@ -371,7 +401,11 @@ mod tests {
     }
 
     fn vault(folder: &tempfile::TempDir, profile: &str) -> Vault {
-        Vault::new(folder.path().join("tokens.db"), profile)
+        Vault::new(
+            folder.path().join("tokens.db"),
+            profile,
+            "https://api.servicefusion.com",
+        )
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) async fn connect(config: &Config) -> std::io::Result<Connected> {
         None => Ledger::memory(),
     };
     let budget = Budget::new(ledger, config.rate_window);
-    let profile = paths.map(|paths| Profile::new(paths, &config.profile));
+    let profile = paths.map(|paths| Profile::new(paths, &config.profile, &config.api_url));
     let session = Session::new(origin.clone(), credentials, profile);
     let company = Company {
         client: Arc::new(Client::new(origin, session, budget)),

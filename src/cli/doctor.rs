@@ -150,7 +150,7 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
     }
     let nobody = || "nobody is signed in; run `sf-mcp login`".to_owned();
     let paths = config.paths.as_ref().ok_or_else(nobody)?;
-    let profile = Profile::new(paths, &config.profile);
+    let profile = Profile::new(paths, &config.profile, &config.api_url);
     let head = profile
         .vault
         .head()

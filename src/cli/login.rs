@@ -79,7 +79,7 @@ impl Login {
             .paths
             .as_ref()
             .context("this system names no home folder; set SF_MCP_HOME")?;
-        let profile = Profile::new(paths, &config.profile);
+        let profile = Profile::new(paths, &config.profile, &config.api_url);
         let (client_id, client_secret) = self.credentials()?;
         let runtime = runtime()?;
         let outcome = runtime.block_on(self.prove(config, &client_id, &client_secret));

@@ -13,7 +13,7 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
         .paths
         .as_ref()
         .context("this system names no home folder; set SF_MCP_HOME")?;
-    let profile = Profile::new(paths, &config.profile);
+    let profile = Profile::new(paths, &config.profile, &config.api_url);
     if !profile.vault.path().exists() {
         print(&format!(
             "Nobody was signed in (profile {}).",

@@ -28,6 +28,7 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         print(&serde_json::to_string_pretty(&fields)?);
     } else {
         print(&format!("profile          {}", config.profile));
+        print(&format!("service          {}", config.api_url));
         found.print();
         print(&format!("time zone        {}", config.clock.zone_name()));
         print(&format!("requests left    {left} of {limit} this minute"));
@@ -57,7 +58,7 @@ fn read(config: &Config) -> Result<Found, Failure> {
     let Some(paths) = &config.paths else {
         return Ok(Found::Nobody);
     };
-    let profile = Profile::new(paths, &config.profile);
+    let profile = Profile::new(paths, &config.profile, &config.api_url);
     let Some(head) = profile.vault.head()? else {
         return Ok(Found::Nobody);
     };

@@ -136,7 +136,7 @@ fn lay_out(
         // Office staff has a column only when somebody gave them a job.
         .filter(|(technician, jobs)| technician.is_field_worker || !jobs.is_empty())
         .map(|(technician, jobs)| {
-            let hours: f64 = jobs.iter().map(|one| one.hours()).sum();
+            let hours: f64 = jobs.iter().fold(0.0, |sum, one| sum + one.hours());
             Fields::new()
                 .with("technician_id", technician.id)
                 .with("name", technician.name.clone())

@@ -24,7 +24,7 @@ impl Signed {
     fn with(refresh_token: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::new(Some(folder.path()), "default").unwrap();
-        let profile = Profile::new(&paths, "default");
+        let profile = Profile::new(&paths, "default", "http://127.0.0.1:1");
         let key = profile
             .places
             .choose(master_key::Keychain::Off, false)

@@ -150,10 +150,7 @@ fn head(job: &Record) -> Fields {
         .with("date", job::day(job, "start_date"))
         .with("end_date", job::day(job, "end_date"))
         .with("time", job::time_window(job))
-        .with(
-            "planned_minutes",
-            job.number("duration").map(|seconds| seconds / 60.0),
-        )
+        .with("planned_minutes", job.number("duration").map(whole_minutes))
         .with("address", job.address())
         .with("location_name", job.text("location_name"))
         .with("gate_instructions", job.text("gate_instructions"))
@@ -175,6 +172,14 @@ fn head(job: &Record) -> Fields {
         .with("created", job::moment(job, "created_at"))
         .with("updated", job::moment(job, "updated_at"))
         .with("closed", job::moment(job, "closed_at"))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a planned duration is at most a day"
+)]
+fn whole_minutes(seconds: f64) -> i64 {
+    (seconds / 60.0).round() as i64
 }
 
 fn technicians(job: &Record) -> Vec<Fields> {

@@ -154,7 +154,7 @@ fn person(
             .collect()
     });
     let nearby = near.and_then(|place| own.iter().find(|one| lookup::is_at(&one.job, place)));
-    let hours: f64 = own.iter().map(|one| one.hours()).sum();
+    let hours: f64 = own.iter().fold(0.0, |sum, one| sum + one.hours());
     let mut row = Fields::new()
         .with("technician_id", technician.id)
         .with("name", technician.name.clone())
