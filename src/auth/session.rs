@@ -224,12 +224,27 @@ impl Session {
     /// A token that is valid for some time yet; asks for one where there is none.
     pub async fn token(&self, http: &reqwest::Client) -> Result<Token, Error> {
         if let Some(token) = self.0.fresh() {
+            if self.0.unwritten().is_some() {
+                self.write_now().await;
+            }
             if !token.has_left(AHEAD) || self.0.unwritten().is_some() {
                 self.renew_ahead(http, &token);
             }
             return Ok(token);
         }
         self.renewed(http, None).await
+    }
+
+    /// Writes the tokens that found no room, in the hope that there is some now; a call waits for it but a moment.
+    async fn write_now(&self) {
+        const MOMENT: Duration = Duration::from_millis(500);
+        let inner = Arc::clone(&self.0);
+        let writing = tokio::spawn(async move {
+            let _turn = inner.gate.lock().await;
+            // Tried again with the next call.
+            let _ = inner.write_late().await;
+        });
+        let _ = tokio::time::timeout(MOMENT, writing).await;
     }
 
     /// A token other than the rejected one: the service answered 401 to it.
@@ -243,7 +258,11 @@ impl Session {
         http: &reqwest::Client,
         rejected: Option<&Token>,
     ) -> Result<Token, Error> {
+        let asked = Instant::now();
         let turn = Arc::clone(&self.0.gate).lock_owned().await;
+        if let Some(problem) = self.0.problem_since(asked) {
+            return Err(Error::Key(problem));
+        }
         if let Some(token) = self.0.fresh()
             && !rejected.is_some_and(|rejected| token.is(rejected))
         {
@@ -496,11 +515,7 @@ impl Inner {
     }
 
     async fn read(&self, profile: &Profile) -> Result<(Head, SealingKey, Secrets), Error> {
-        let asked = Instant::now();
         let mut kept = self.key.lock().await;
-        if let Some(problem) = self.problem_since(asked) {
-            return Err(Error::Key(problem));
-        }
         let profile = profile.clone();
         let known = kept.clone();
         let read = blocking(move || {
@@ -525,15 +540,14 @@ impl Inner {
         Ok(read)
     }
 
-    /// What the keychain said while we waited for our turn, or just before.
+    /// What the keychain said while we waited for our turn.
     fn problem_since(&self, asked: Instant) -> Option<master_key::Error> {
-        const STILL_TRUE: Duration = Duration::from_secs(1);
         let noted = self
             .key_problem
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let (at, problem) = noted.as_ref()?;
-        (*at + STILL_TRUE >= asked).then(|| problem.clone())
+        (*at >= asked).then(|| problem.clone())
     }
 }
 
