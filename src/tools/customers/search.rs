@@ -199,7 +199,18 @@ fn readings(arguments: &SearchCustomers) -> Result<Vec<Reading>, ToolError> {
     }
 }
 
+/// "Mrs. Alvarez" is filed under Alvarez.
+fn without_title(query: &str) -> &str {
+    let query = query.trim().trim_end_matches(['.', ',']);
+    let (title, name) = query.split_once(' ').unwrap_or(("", query));
+    match title.trim_end_matches('.').to_lowercase().as_str() {
+        "mr" | "mrs" | "ms" | "miss" | "dr" => name.trim(),
+        _ => query,
+    }
+}
+
 fn free_text(query: &str) -> Vec<Reading> {
+    let query = without_title(query);
     let digits = lookup::digits(query);
     if query.contains('@') {
         return vec![
@@ -264,6 +275,8 @@ mod tests {
         assert_eq!(first("(214) 555-0142"), "phone");
         assert_eq!(first("12 Elm Street"), "address");
         assert_eq!(first("Maria Alvarez"), "name");
+        assert_eq!(without_title("Mrs. Alvarez"), "Alvarez");
+        assert_eq!(without_title("Drew Barrymore"), "Drew Barrymore");
         assert_eq!(first("1845"), "name");
     }
 
