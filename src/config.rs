@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::{clock::Clock, paths::Paths};
 
+/// The origin of the real thing.
+pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
+
 /// What may be set on the command line or by the environment.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
@@ -165,7 +168,7 @@ impl Settings {
         let api_url = self
             .api_url
             .or(file.api_url)
-            .unwrap_or_else(|| "https://api.servicefusion.com".to_owned());
+            .unwrap_or_else(|| SERVICE_FUSION.to_owned());
         Ok(Config {
             profile,
             demo: self.demo,
