@@ -377,6 +377,29 @@ fn a_login_says_who_it_is_where_it_is_kept_and_what_comes_next() {
     );
 }
 
+#[cfg(unix)] // elsewhere the home folder is not taken from the environment
+#[test]
+fn doctor_and_logout_know_the_ai_clients_that_use_the_sign_in() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let ran = |arguments: &[&str]| {
+        let mut command = command(&sandbox, &home, arguments);
+        let ran: Ran = command.env("HOME", home.path()).output().unwrap().into();
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    log_in(&sandbox, &home);
+    ran(&["install", "cursor", "codex"]);
+
+    let doctor = ran(&["doctor"]);
+    let logout = ran(&["logout"]);
+
+    for client in ["Cursor           ", "Codex            "] {
+        let line = format!("ok       {client}starts this program for profile default, signed in");
+        assert!(doctor.contains(&line), "{doctor}");
+    }
+    assert!(logout.contains("sf-mcp uninstall cursor codex"), "{logout}");
+}
+
 #[test]
 fn an_empty_id_or_secret_is_refused_before_anything_is_sent() {
     let (sandbox, home) = (Sandbox::start(), Home::new());

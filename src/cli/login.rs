@@ -18,7 +18,7 @@ use crate::{
         session::Profile,
         vault::{Kind, Secrets},
     },
-    cli::{Exit, Failure, on_profile, print, runtime},
+    cli::{Exit, Failure, on_profile, print, runtime, status},
     config::Config,
     paths::Paths,
     service_fusion::{client::build_http, record::Record},
@@ -185,11 +185,6 @@ impl Login {
 fn welcome(config: &Config, profile: &Profile, account: &str, place: Place) -> String {
     let settings = config.paths.as_ref().map(Paths::config_file);
     let settings = settings.unwrap_or_else(|| "config.toml".into());
-    let key = match place {
-        Place::Keychain => "in the system's keychain".to_owned(),
-        Place::Environment => "SF_MCP_KEY".to_owned(),
-        Place::File => profile.places.file().display().to_string(),
-    };
     [
         format!(
             "\nSigned in to Service Fusion as {account} (profile {}).\n",
@@ -199,7 +194,7 @@ fn welcome(config: &Config, profile: &Profile, account: &str, place: Place) -> S
             "  kept in     {}, encrypted",
             profile.vault.path().display()
         ),
-        format!("  its key     {key}"),
+        format!("  with        {}", status::key(profile, place)),
         format!("  time zone   {}", config.clock.zone_name()),
         "              If the company is in another one, write it as a line like".to_owned(),
         "              time_zone = \"America/Chicago\"".to_owned(),

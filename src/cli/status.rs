@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::{
+        master_key::Place,
         session::Profile,
         vault::{Head, Secrets},
     },
@@ -125,7 +126,7 @@ impl Found {
                     "kept in          {}",
                     files.vault.path().display()
                 ));
-                print(&format!("protected by     {}", place(files, head)));
+                print(&format!("protected by     {}", key(files, head.place)));
             }
         }
     }
@@ -146,9 +147,9 @@ fn lasting(secrets: &Secrets) -> String {
     }
 }
 
-fn place(profile: &Profile, head: &Head) -> String {
-    use crate::auth::master_key::Place;
-    match head.place {
+/// What the sign-in is sealed with.
+pub(super) fn key(profile: &Profile, place: Place) -> String {
+    match place {
         Place::Keychain => "a key in the system's keychain".to_owned(),
         Place::Environment => "the key in SF_MCP_KEY".to_owned(),
         Place::File => format!("the key in {}", profile.places.file().display()),
