@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Clock, config::Config, store::Store};
+use crate::{clock::Clock, config::Config, master_key::MasterKeys, store::Store};
 
 /// The running service. Handlers get it as their state.
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub struct App {
     pub config: Config,
     pub store: Store,
     pub clock: Clock,
+    pub master: MasterKeys,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
 }
@@ -25,7 +26,11 @@ pub enum Error {
 
 impl App {
     /// Opens everything; nothing is served yet.
-    pub async fn open(config: Config, clock: Clock) -> Result<Arc<Self>, Error> {
+    pub async fn open(
+        config: Config,
+        master: MasterKeys,
+        clock: Clock,
+    ) -> Result<Arc<Self>, Error> {
         use secrecy::ExposeSecret;
         let store = Store::open(config.database_url.expose_secret()).await?;
         let http = reqwest::Client::builder()
@@ -38,6 +43,7 @@ impl App {
             config,
             store,
             clock,
+            master,
             http,
         }))
     }

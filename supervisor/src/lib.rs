@@ -12,6 +12,7 @@ pub mod error;
 pub mod ids;
 pub mod limits;
 pub mod logging;
+pub mod master_key;
 pub mod metrics;
 pub mod router;
 pub mod server;

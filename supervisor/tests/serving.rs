@@ -48,11 +48,11 @@ async fn a_strange_address_is_a_problem_with_a_code_and_an_id() {
 #[tokio::test]
 async fn two_replicas_migrate_once_or_the_second_is_refused() {
     let service = Service::start().await;
-    if service.database.is_postgres() {
+    if service.around.database.is_postgres() {
         let replica = service.replica().await;
         assert_eq!(replica.get("/readyz").send().await.unwrap().status(), 200);
     } else {
-        let problem = sf_supervisor::store::Store::open(&service.database.url)
+        let problem = sf_supervisor::store::Store::open(&service.around.database.url)
             .await
             .unwrap_err();
         assert!(

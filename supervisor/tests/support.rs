@@ -8,10 +8,10 @@
 mod database;
 mod service;
 
-pub use self::{database::Database, service::Service};
+pub(crate) use self::{database::Database, service::Service};
 
 /// Waits until `check` answers something, for a limited time.
-pub async fn until<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn until<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut check: impl FnMut() -> F,
 ) -> T {

@@ -10,7 +10,9 @@ use crate::{
     cli::{Exit, Failure},
     clock::Clock,
     config::{self, Config},
-    logging, metrics,
+    logging,
+    master_key::MasterKeys,
+    metrics,
     router::router,
     server,
 };
@@ -37,7 +39,8 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     } else {
         None
     };
-    let app = App::open(config, Clock::default()).await?;
+    let master = MasterKeys::load(&config)?;
+    let app = App::open(config, master, Clock::default()).await?;
     let stop = CancellationToken::new();
     tracing::info!(address = %listener.local_addr()?, "serving");
     if app.config.dev {

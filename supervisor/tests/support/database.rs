@@ -4,13 +4,13 @@ use sqlx::{Connection, Executor};
 
 /// An empty database: a file in a folder, or one of the PostgreSQL server that the test run started.
 #[derive(Debug)]
-pub struct Database {
-    pub url: String,
+pub(crate) struct Database {
+    pub(crate) url: String,
     _folder: tempfile::TempDir,
 }
 
 impl Database {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = match std::env::var("SF_SUPERVISOR_TEST_POSTGRES") {
             Ok(server) => new_in(&server).await,
@@ -22,7 +22,7 @@ impl Database {
         }
     }
 
-    pub fn is_postgres(&self) -> bool {
+    pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
 }

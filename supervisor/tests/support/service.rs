@@ -2,11 +2,15 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use sf_mcp::sandbox::{self, Sandbox};
+use sf_mcp::{
+    sandbox::{self, Sandbox},
+    seal::SealingKey,
+};
 use sf_supervisor::{
     app::App,
     clock::Clock,
     config::{Config, Settings},
+    master_key::MasterKeys,
     router::router,
     server,
 };
@@ -15,71 +19,79 @@ use tokio_util::sync::CancellationToken;
 
 use super::Database;
 
+/// What the replicas of one service share.
+#[derive(Debug)]
+pub(crate) struct Around {
+    pub(crate) database: Database,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Clock,
+    pub(crate) master: MasterKeys,
+    folder: tempfile::TempDir,
+}
+
+impl Around {
+    pub(crate) async fn new(sandbox: sandbox::Options) -> Arc<Self> {
+        Arc::new(Self {
+            database: Database::new().await,
+            sandbox: Sandbox::start(sandbox).await.unwrap(),
+            clock: Clock::default(),
+            master: MasterKeys::new(SealingKey::generate().unwrap(), Vec::new()),
+            folder: tempfile::tempdir().unwrap(),
+        })
+    }
+
+    /// Mails arrive here as `.eml` files.
+    pub(crate) fn mail(&self) -> PathBuf {
+        self.folder.path().join("mail")
+    }
+}
+
 /// A running service. It stops when dropped; `stop` does it gracefully.
 #[derive(Debug)]
-pub struct Service {
-    pub url: String,
-    pub app: Arc<App>,
-    pub clock: Clock,
-    pub http: reqwest::Client,
-    pub sandbox: Arc<Sandbox>,
-    pub database: Arc<Database>,
-    /// Mails arrive here as `.eml` files.
-    pub mail: PathBuf,
+pub(crate) struct Service {
+    pub(crate) url: String,
+    pub(crate) app: Arc<App>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) around: Arc<Around>,
     stop: CancellationToken,
     serving: JoinHandle<()>,
-    _folder: Arc<tempfile::TempDir>,
 }
 
 impl Service {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// `change` may change any setting before the start.
-    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let options = sandbox::Options {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let around = Around::new(sandbox::Options {
             control: true,
             ..sandbox::Options::default()
-        };
-        let sandbox = Arc::new(Sandbox::start(options).await.unwrap());
-        Self::over(
-            Arc::new(Database::new().await),
-            sandbox,
-            Clock::default(),
-            change,
-        )
-        .await
+        });
+        Self::over(around.await, change).await
     }
 
     /// Another replica on the same database (PostgreSQL only).
-    pub async fn replica(&self) -> Self {
-        assert!(self.database.is_postgres());
-        let (database, sandbox) = (Arc::clone(&self.database), Arc::clone(&self.sandbox));
-        Self::over(database, sandbox, self.clock.clone(), |_| {}).await
+    pub(crate) async fn replica(&self) -> Self {
+        assert!(self.around.database.is_postgres());
+        Self::over(Arc::clone(&self.around), |_| {}).await
     }
 
-    pub async fn over(
-        database: Arc<Database>,
-        sandbox: Arc<Sandbox>,
-        clock: Clock,
-        change: impl FnOnce(&mut Config),
-    ) -> Self {
+    pub(crate) async fn over(around: Arc<Around>, change: impl FnOnce(&mut Config)) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = Arc::new(tempfile::tempdir().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let mail = folder.path().join("mail");
         let settings = Settings {
             public_url: Some(url.clone()),
-            database_url: Some(database.url.clone()),
-            mail_dir: Some(mail.clone()),
-            api_url: Some(sandbox.origin()),
+            database_url: Some(around.database.url.clone()),
+            mail_dir: Some(around.mail()),
+            api_url: Some(around.sandbox.origin()),
             ..Settings::default()
         };
         let mut config = settings.resolve().unwrap();
         change(&mut config);
-        let app = App::open(config, clock.clone()).await.unwrap();
+        let app = App::open(config, around.master.clone(), around.clock.clone());
+        let app = app.await.unwrap();
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(
             router(Arc::clone(&app)),
@@ -89,29 +101,25 @@ impl Service {
         Self {
             url,
             app,
-            clock,
             http: reqwest::Client::new(),
-            sandbox,
-            database,
-            mail,
+            around,
             stop,
             serving,
-            _folder: folder,
         }
     }
 
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         (&mut self.serving).await.unwrap();
         self.app.close().await;
     }
 
-    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
         self.http.get(format!("{}{path}", self.url))
     }
 
     /// A POST of JSON.
-    pub fn post(&self, path: &str, body: &serde_json::Value) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> reqwest::RequestBuilder {
         self.http
             .post(format!("{}{path}", self.url))
             .header("content-type", "application/json")
