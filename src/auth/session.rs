@@ -26,6 +26,7 @@ use crate::{
         oauth,
         rotation::Opened,
         session::renewal::{Renewal, Renewed},
+        steps,
         vault::{self, Kind, Secrets, Vault},
     },
     config::Credentials,
@@ -412,10 +413,11 @@ impl Inner {
         if let Some(reason) = head.ended {
             return Err(Error::Ended(reason));
         }
-        let _held = tokio::select! {
+        let held = tokio::select! {
             taken = lock::take(profile.lock_file.clone()) => taken?,
             () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
         };
+        steps::reached("lock taken");
         // Nobody signs in or out under the lock.
         let stamped = profile.stamped();
         // Another process may have renewed while we waited; its tokens are ours too.
@@ -443,7 +445,10 @@ impl Inner {
         );
         // Whatever becomes of the file, this process can go on with them.
         self.keep(&token, stamped);
-        match self.write(profile, Unwritten { renewed, stamped }).await {
+        let written = self.write(profile, Unwritten { renewed, stamped }).await;
+        drop(held);
+        steps::reached("lock released");
+        match written {
             Ok(true) => Ok(token),
             Ok(false) => {
                 self.forget();
@@ -494,6 +499,7 @@ impl Inner {
             });
             match written.await {
                 Ok(written) => {
+                    steps::reached("tokens written");
                     self.set_unwritten(None);
                     return Ok(written);
                 }
