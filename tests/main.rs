@@ -16,6 +16,7 @@ mod ordinary_call;
 mod readme;
 mod renewal;
 mod resilience;
+mod rotation;
 mod searching;
 mod snapshots;
 mod support;
