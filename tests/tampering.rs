@@ -486,6 +486,24 @@ fn a_full_disk_is_called_that_and_not_damage() {
     }
 }
 
+/// What a program of that user finds out about a process: whether it may see its environment and its memory.
+#[cfg(target_os = "linux")]
+fn may_look_into(user: Option<u32>, process: u32) -> [bool; 2] {
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Command, Stdio},
+    };
+    ["environ", "mem"].map(|part| {
+        let mut open = Command::new("sh");
+        open.args(["-c", &format!("exec 3< /proc/{process}/{part}")])
+            .stderr(Stdio::null());
+        if let Some(user) = user {
+            open.uid(user);
+        }
+        open.status().unwrap().success()
+    })
+}
+
 /// Only its owner's root may look into a process that the kernel must not dump.
 #[cfg(target_os = "linux")]
 #[test]
@@ -513,10 +531,16 @@ fn a_serving_process_cannot_be_dumped_or_looked_into() {
         .env("SF_MCP_HOME", folder.path().join("home"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
+    let mut other = Command::new("sleep");
+    other.arg("60");
     // What belongs to root anyway would show nothing.
-    if folder.path().metadata().unwrap().uid() == 0 {
-        serve.uid(NOBODY);
+    let is_root = folder.path().metadata().unwrap().uid() == 0;
+    let user = is_root.then_some(NOBODY);
+    if let Some(user) = user {
+        serve.uid(user);
+        other.uid(user);
     }
+    let other = other.spawn().unwrap();
     let mut child = serve.spawn().unwrap();
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}}});
@@ -530,8 +554,15 @@ fn a_serving_process_cannot_be_dumped_or_looked_into() {
     let owner = std::fs::metadata(format!("/proc/{}/environ", child.id()))
         .unwrap()
         .uid();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let looked_into = may_look_into(user, child.id());
+    let [sees_other, _] = may_look_into(user, other.id());
+    for mut process in [child, other] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 
     assert_eq!(owner, 0, "the process is dumpable");
+    // The kernel asks for the same right as for attaching a debugger.
+    assert_eq!(looked_into, [false, false]);
+    assert!(sees_other, "another process of the same user can be seen");
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sf_mcp::{auth::session::Profile, paths::Paths};
 
 use crate::support::{Home, McpClient, Ran, Sandbox, Serve, http, sf_mcp};
 
@@ -139,6 +140,12 @@ fn location_after(origin: &str, form: &str) -> String {
         .find(|line| line.to_lowercase().starts_with("location:"));
     let line = line.unwrap_or_else(|| panic!("no redirect: {answer}"));
     line.split_once(':').unwrap().1.trim().to_owned()
+}
+
+/// The sign-in's files, to be looked into with the program's own means.
+pub(crate) fn profile(sandbox: &Sandbox, home: &Home) -> Profile {
+    let paths = Paths::new(Some(home.path()), "default").unwrap();
+    Profile::new(&paths, "default", &sandbox.origin())
 }
 
 /// A server without credentials in its environment.
