@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sf_mcp::auth::vault::Secrets;
 
 use crate::support::{
-    HANG_GUARD, Home, McpClient, Sandbox, rounds,
+    HANG_GUARD, Home, McpClient, Sandbox, moments, rounds,
     sign_in::{
         GRANTS, Grant, command, expire_at_next_search, log_in, login_with, profile, serve, server,
         status, token_requests, wait_for_token_requests,
@@ -58,7 +58,7 @@ fn sixteen_processes_renew_once_each_round(grant: Grant) {
         search(client);
     }
 
-    for round in 0..rounds(4) {
+    for round in 0..rounds(2) {
         let before = token_requests(&sandbox);
         expire_at_next_search(&sandbox);
         let calls: Vec<Vec<i64>> = clients
@@ -124,12 +124,8 @@ fn kill_in_a_renewal(
 }
 
 /// Moments of up to 15 ms, other ones in every run.
-fn moments() -> impl Iterator<Item = Duration> {
-    let chance = std::hash::RandomState::new();
-    (0..rounds(30)).map(move |round| {
-        let chance = std::hash::BuildHasher::hash_one(&chance, round);
-        Duration::from_micros(chance % 15_000)
-    })
+fn moments_of_renewals() -> impl Iterator<Item = Duration> {
+    moments(rounds(50), Duration::from_millis(15))
 }
 
 #[test]
@@ -138,7 +134,7 @@ fn a_server_killed_in_a_renewal_costs_a_secret_nothing() {
     let (sandbox, home) = signed_in(grant);
     let mut witness = server(&sandbox, &home);
 
-    for moment in moments() {
+    for moment in moments_of_renewals() {
         let outcome = kill_in_a_renewal(&sandbox, &home, &mut witness, grant, moment);
         assert_eq!(outcome, Ok(()), "killed after {moment:?}");
     }
@@ -150,7 +146,7 @@ fn a_server_killed_in_a_renewal_costs_a_browser_login_at_most_another_login() {
     let (sandbox, home) = signed_in(grant);
     let mut witness = server(&sandbox, &home);
 
-    for moment in moments() {
+    for moment in moments_of_renewals() {
         let outcome = kill_in_a_renewal(&sandbox, &home, &mut witness, grant, moment);
         if let Err(text) = outcome {
             assert!(text.contains("sf-mcp login"), "{moment:?}: {text}");
