@@ -8,6 +8,7 @@
 
 mod cli;
 mod creating;
+mod disks;
 mod dispatch;
 mod handshake;
 mod keychain;

@@ -558,7 +558,8 @@ impl Inner {
 
 /// The stored token, when it lasts and is not the one that was rejected.
 fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
-    let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
+    let now = jiff::Timestamp::now().as_millisecond();
+    let left = secrets.expires_at.saturating_sub(now);
     // A clock that was set back must not make a token last longer than it was given.
     let left = u64::try_from(left.min(secrets.life)).ok()?;
     let token = Token {
