@@ -1,0 +1,479 @@
+//! One sf-mcp process of one tenant: requests go in as lines with ids of our own, answers come back to whoever waits.
+//!
+//! The process is treated as able to misbehave: a line that answers nobody is dropped and counted, a line that is too
+//! long ends the process, and when it ends, for whatever reason, everyone who waits is told at once.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::PathBuf,
+    process::Stdio,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{ChildStderr, ChildStdin, ChildStdout, Command},
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Longest line a child may write, in bytes.
+const LINE: u64 = 8 * 1024 * 1024;
+/// Lines that wait to be written; more callers wait for room.
+const QUEUE: usize = 256;
+/// Notifications of one call that wait to be read by its client; more are dropped.
+const NOTES: usize = 64;
+/// How long a new process may take until it answers.
+const START: Duration = Duration::from_secs(10);
+/// How long it may take to end by itself, and after SIGTERM.
+const END: Duration = Duration::from_secs(3);
+
+/// What is started for every tenant: nothing of it comes from a request.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    /// The whole environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("the company's connector cannot be started ({0})")]
+    NotStarted(String),
+    #[error("the company's connector ended before it answered")]
+    Ended,
+}
+
+/// What a child said about a call.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// The raw text of `result`.
+    Result(Bytes),
+    /// The raw text of `error`.
+    Error(Bytes),
+}
+
+/// A call that was sent and not answered yet. Dropping it cancels the call.
+#[derive(Debug)]
+pub struct Call {
+    id: u64,
+    child: Arc<Inner>,
+    answer: oneshot::Receiver<Answer>,
+    /// Raw `{"method":…,"params":…}` of notifications that belong to this call.
+    pub notes: mpsc::Receiver<Note>,
+    is_over: bool,
+    cancels: bool,
+}
+
+/// A notification about a call in flight.
+#[derive(Clone, Debug)]
+pub struct Note {
+    pub method: String,
+    /// The raw text of `params`.
+    pub params: Bytes,
+}
+
+/// A running process. Clones are handles to the same one.
+#[derive(Clone, Debug)]
+pub struct Child(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    lines: mpsc::Sender<Bytes>,
+    waiting: Mutex<HashMap<u64, Waiting>>,
+    next: AtomicU64,
+    /// The process has ended, or must.
+    ended: CancellationToken,
+    /// Its end has been noticed and its remains are removed.
+    reaped: CancellationToken,
+    closing: CancellationToken,
+    used_at: AtomicI64,
+    discovery: Mutex<Option<Bytes>>,
+    process: u32,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    notes: mpsc::Sender<Note>,
+}
+
+impl Child {
+    /// Starts a process and waits until it answers `server/discover`.
+    pub async fn start(launch: &Launch, tenant_id: &str) -> Result<Self, Error> {
+        let mut command = Command::new(&launch.program);
+        command
+            .args(&launch.arguments)
+            .env_clear()
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        #[cfg(unix)]
+        command.process_group(0);
+        let failed = |problem: io::Error| Error::NotStarted(problem.to_string());
+        let mut process = command.spawn().map_err(failed)?;
+        let missing = || Error::NotStarted("it has no pipes".to_owned());
+        let input = process.stdin.take().ok_or_else(missing)?;
+        let output = process.stdout.take().ok_or_else(missing)?;
+        let log = process.stderr.take().ok_or_else(missing)?;
+        let (lines, queue) = mpsc::channel(QUEUE);
+        let inner = Arc::new(Inner {
+            lines,
+            waiting: Mutex::default(),
+            next: AtomicU64::new(1),
+            ended: CancellationToken::new(),
+            reaped: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            used_at: AtomicI64::new(now()),
+            discovery: Mutex::default(),
+            process: process.id().unwrap_or_default(),
+        });
+        tokio::spawn(write(input, queue, Arc::clone(&inner)));
+        tokio::spawn(read(output, Arc::clone(&inner)));
+        tokio::spawn(log_lines(log, tenant_id.to_owned()));
+        tokio::spawn(reap(process, Arc::clone(&inner)));
+        let child = Self(inner);
+        match tokio::time::timeout(START, child.discover()).await {
+            Ok(Ok(())) => Ok(child),
+            Ok(Err(problem)) => Err(problem),
+            Err(_) => {
+                child.0.ended.cancel();
+                Err(Error::NotStarted(format!(
+                    "it did not answer within {} s",
+                    START.as_secs()
+                )))
+            }
+        }
+    }
+
+    /// What it said about itself when it started: the raw result of `server/discover`.
+    pub fn discovery(&self) -> Bytes {
+        lock(&self.0.discovery).clone().unwrap_or_default()
+    }
+
+    pub fn process(&self) -> u32 {
+        self.0.process
+    }
+
+    pub fn is_alive(&self) -> bool {
+        !self.0.ended.is_cancelled()
+    }
+
+    /// Calls in flight.
+    pub fn in_flight(&self) -> usize {
+        lock(&self.0.waiting).len()
+    }
+
+    /// When it was last asked, in Unix ms.
+    pub fn used_at(&self) -> i64 {
+        self.0.used_at.load(Ordering::Relaxed)
+    }
+
+    /// Sends a request. `line` gets the id that the child is to see and writes the whole message.
+    pub async fn call(&self, line: impl FnOnce(u64) -> Vec<u8>) -> Result<Call, Error> {
+        let inner = &self.0;
+        let id = inner.next.fetch_add(1, Ordering::Relaxed);
+        inner.used_at.store(now(), Ordering::Relaxed);
+        let (answer, answered) = oneshot::channel();
+        let (notes, noted) = mpsc::channel(NOTES);
+        lock(&inner.waiting).insert(id, Waiting { answer, notes });
+        let mut call = Call {
+            id,
+            child: Arc::clone(inner),
+            answer: answered,
+            notes: noted,
+            is_over: false,
+            cancels: false,
+        };
+        let mut text = line(id);
+        text.push(b'\n');
+        // The table was cleared when the process ended; what came after that would wait for ever.
+        let sent = tokio::select! {
+            biased;
+            () = inner.ended.cancelled() => false,
+            sent = inner.lines.send(text.into()) => sent.is_ok(),
+        };
+        if sent {
+            call.cancels = true;
+            Ok(call)
+        } else {
+            Err(Error::Ended)
+        }
+    }
+
+    /// Lets calls in flight end, then closes the process's input and waits until it is gone.
+    pub async fn stop(&self) {
+        self.0.closing.cancel();
+        self.0.reaped.cancelled().await;
+    }
+
+    /// Waits until the process has ended.
+    pub async fn ended(&self) {
+        self.0.ended.cancelled().await;
+    }
+
+    async fn discover(&self) -> Result<(), Error> {
+        let call = self.call(|id| {
+            format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"sf-supervisor","version":"{}"}}}}}}}}"#,
+                env!("CARGO_PKG_VERSION")
+            )
+            .into_bytes()
+        });
+        match call.await?.answer().await? {
+            Answer::Result(result) => {
+                *lock(&self.0.discovery) = Some(result);
+                Ok(())
+            }
+            Answer::Error(_) => Err(Error::NotStarted("it does not speak MCP 2026-07-28".to_owned())),
+        }
+    }
+}
+
+impl Call {
+    /// The id and progress token the child knows the call by.
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Waits for the answer.
+    pub async fn answer(&mut self) -> Result<Answer, Error> {
+        let answer = (&mut self.answer).await.map_err(|_| Error::Ended);
+        self.is_over = true;
+        answer
+    }
+
+    /// The call goes on without anyone: its result is dropped.
+    pub fn detach(mut self) {
+        self.cancels = false;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let was_waiting = if self.cancels {
+            lock(&self.child.waiting).remove(&self.id).is_some()
+        } else {
+            // Its answer finds nobody.
+            false
+        };
+        if was_waiting && !self.child.ended.is_cancelled() {
+            let line = format!(
+                "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}\n",
+                self.id
+            );
+            // A full queue means that the child is busy; it is told that much less.
+            let _ = self.child.lines.try_send(line.into());
+        }
+    }
+}
+
+/// Writes lines, as many at once as there are.
+async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<Bytes>, inner: Arc<Inner>) {
+    let mut batch = Vec::with_capacity(32);
+    let mut text = Vec::new();
+    loop {
+        let received = tokio::select! {
+            received = queue.recv_many(&mut batch, 32) => received,
+            () = inner.ended.cancelled() => return,
+            // End of input asks the process to end.
+            () = inner.closing.cancelled() => return,
+        };
+        if received == 0 {
+            return;
+        }
+        text.clear();
+        for line in batch.drain(..) {
+            text.extend_from_slice(&line);
+        }
+        if input.write_all(&text).await.is_err() {
+            inner.ended.cancel();
+            return;
+        }
+    }
+}
+
+/// A line of the child: the answer to a call, or a notification about one.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    method: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+async fn read(output: ChildStdout, inner: Arc<Inner>) {
+    let mut output = BufReader::with_capacity(16 * 1024, output);
+    loop {
+        let mut line = Vec::new();
+        let taken = (&mut output).take(LINE).read_until(b'\n', &mut line).await;
+        match taken {
+            Ok(0) | Err(_) => break,
+            Ok(_) if line.last() != Some(&b'\n') => {
+                tracing::warn!(process = inner.process, "a child ended within a line, or wrote one that is too long");
+                break;
+            }
+            Ok(_) => deliver(&line.into(), &inner),
+        }
+    }
+    inner.ended.cancel();
+    // Whoever waits is told by the end of its channel.
+    lock(&inner.waiting).clear();
+}
+
+fn deliver(text: &Bytes, inner: &Inner) {
+    let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
+        dropped("not JSON");
+        return;
+    };
+    let part = |raw: &RawValue| text.slice_ref(raw.get().as_bytes());
+    if let Some(id) = line.id.filter(|_| line.method.is_none()) {
+        let waiting = id
+            .get()
+            .parse()
+            .ok()
+            .and_then(|id: u64| lock(&inner.waiting).remove(&id));
+        let answer = match (line.result, line.error) {
+            (Some(result), None) => Answer::Result(part(result)),
+            (None, Some(error)) => Answer::Error(part(error)),
+            _ => return dropped("neither result nor error"),
+        };
+        match waiting {
+            Some(waiting) => drop(waiting.answer.send(answer)),
+            // Cancelled meanwhile, or never asked.
+            None => dropped("nobody asked"),
+        }
+        return;
+    }
+    match (line.id, line.method, line.params) {
+        (None, Some(method), Some(params)) => note(inner, &method, part(params)),
+        _ => dropped("a request"),
+    }
+}
+
+/// Hands a notification to the call it is about.
+fn note(inner: &Inner, method: &str, params: Bytes) {
+    #[derive(Deserialize)]
+    struct About {
+        #[serde(rename = "progressToken")]
+        progress: Option<u64>,
+        #[serde(rename = "_meta")]
+        meta: Option<Meta>,
+    }
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
+        subscription: Option<u64>,
+    }
+    let about = serde_json::from_slice::<About>(&params).ok();
+    let id = about.and_then(|about| {
+        let subscription = about.meta.and_then(|meta| meta.subscription);
+        about.progress.or(subscription)
+    });
+    let notes = id.and_then(|id| {
+        let waiting = lock(&inner.waiting);
+        waiting.get(&id).map(|waiting| waiting.notes.clone())
+    });
+    match notes {
+        Some(notes) => {
+            let method = method.to_owned();
+            let _ = notes.try_send(Note { method, params });
+        }
+        None => dropped("a notification about nothing"),
+    }
+}
+
+fn dropped(what: &'static str) {
+    metrics::counter!("sf_supervisor_child_lines_dropped_total", "what" => what).increment(1);
+}
+
+/// What a child logs is logged here, shortened.
+async fn log_lines(log: ChildStderr, tenant_id: String) {
+    let mut log = BufReader::new(log);
+    loop {
+        let mut line = Vec::new();
+        match (&mut log).take(4096).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&line);
+                tracing::info!(tenant_id, line = text.trim_end(), "a child says");
+            }
+        }
+    }
+}
+
+/// Ends the process when it must, and removes its remains in any case.
+async fn reap(mut process: tokio::process::Child, inner: Arc<Inner>) {
+    let ended = tokio::select! {
+        _ = process.wait() => true,
+        () = inner.ended.cancelled() => false,
+        () = inner.closing.cancelled() => tokio::time::timeout(END, process.wait()).await.is_ok(),
+    };
+    if !ended {
+        let ended = {
+            terminate(inner.process);
+            tokio::time::timeout(END, process.wait()).await.is_ok()
+        };
+        if !ended {
+            let _ = process.kill().await;
+        }
+    }
+    // Nothing that it started may stay.
+    kill_group(inner.process);
+    inner.ended.cancel();
+    lock(&inner.waiting).clear();
+    inner.reaped.cancel();
+}
+
+#[cfg(unix)]
+fn terminate(process: u32) {
+    signal(process, rustix::process::Signal::TERM);
+}
+
+#[cfg(unix)]
+fn kill_group(process: u32) {
+    signal(process, rustix::process::Signal::KILL);
+}
+
+/// To the process's own group.
+#[cfg(unix)]
+fn signal(process: u32, signal: rustix::process::Signal) {
+    let group = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
+#[cfg(not(unix))]
+fn terminate(_: u32) {}
+
+#[cfg(not(unix))]
+fn kill_group(_: u32) {}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,272 @@
+//! The tenants' children: started when first needed, kept while used, replaced when dead.
+//!
+//! One child serves one tenant for its whole life. All that must survive is in the database, so a child may end at
+//! any time.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::child::{self, Child, Launch};
+
+/// How children are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// At once; the least recently used idle one makes room.
+    pub most: usize,
+    /// A child that nobody asks ends after this.
+    pub idle: Duration,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            most: 500,
+            idle: Duration::from_mins(10),
+        }
+    }
+}
+
+/// After so many starts that failed or lasted only a moment, a tenant waits before the next.
+const PATIENCE: u32 = 3;
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
+/// A child that lived this long was healthy.
+const HEALTHY: Duration = Duration::from_secs(30);
+const SWEEP: Duration = Duration::from_secs(15);
+
+/// Why a tenant has no child now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Child(#[from] child::Error),
+    #[error("the company's connector failed {failures} times in a row; it is tried again in {seconds} s")]
+    Failing { failures: u32, seconds: u64 },
+    #[error("all {0} connectors are busy; try again in a moment")]
+    Full(usize),
+    #[error("the service is stopping")]
+    Stopping,
+}
+
+/// All children of this process.
+#[derive(Debug)]
+pub struct Children {
+    launch: Launch,
+    keep: Keep,
+    slots: RwLock<HashMap<String, Arc<Slot>>>,
+    stopping: CancellationToken,
+}
+
+/// A tenant's place.
+#[derive(Debug, Default)]
+struct Slot {
+    child: Mutex<Option<Child>>,
+    /// One caller starts; the others wait here and then find the child.
+    starting: tokio::sync::Mutex<Health>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    failures: u32,
+    started: Option<Instant>,
+    not_before: Option<Instant>,
+}
+
+impl Children {
+    pub fn new(launch: Launch, keep: Keep) -> Arc<Self> {
+        let children = Arc::new(Self {
+            launch,
+            keep,
+            slots: RwLock::default(),
+            stopping: CancellationToken::new(),
+        });
+        tokio::spawn(sweep(Arc::downgrade(&children), children.stopping.clone()));
+        children
+    }
+
+    /// The tenant's child, started if need be, once however many callers wait.
+    pub async fn get(&self, tenant_id: &str) -> Result<Child, Error> {
+        if self.stopping.is_cancelled() {
+            return Err(Error::Stopping);
+        }
+        let slot = self.slot(tenant_id);
+        if let Some(child) = slot.alive() {
+            return Ok(child);
+        }
+        let mut health = slot.starting.lock().await;
+        if let Some(child) = slot.alive() {
+            return Ok(child);
+        }
+        health.judge_last();
+        if let Some(wait) = health.wait() {
+            return Err(Error::Failing {
+                failures: health.failures,
+                seconds: wait.as_secs() + 1,
+            });
+        }
+        self.make_room()?;
+        health.started = Some(Instant::now());
+        let started = Child::start(&self.launch, tenant_id).await;
+        metrics::counter!("sf_supervisor_children_started_total", "ok" => started.is_ok().to_string())
+            .increment(1);
+        match started {
+            Ok(child) => {
+                *lock(&slot.child) = Some(child.clone());
+                Ok(child)
+            }
+            Err(problem) => {
+                tracing::warn!(tenant_id, %problem, "a child cannot be started");
+                health.started = None;
+                health.failed();
+                Err(problem.into())
+            }
+        }
+    }
+
+    /// Ends the tenant's child, if it has one: suspended, deleted, or connected anew.
+    pub async fn stop(&self, tenant_id: &str) {
+        let slot = read(&self.slots).get(tenant_id).cloned();
+        let child = slot.and_then(|slot| lock(&slot.child).take());
+        if let Some(child) = child {
+            child.stop().await;
+        }
+    }
+
+    /// Living children: tenant, process, calls in flight, last use.
+    pub fn list(&self) -> Vec<(String, u32, usize, i64)> {
+        let slots = read(&self.slots);
+        let mut rows: Vec<_> = slots
+            .iter()
+            .filter_map(|(tenant, slot)| {
+                let child = slot.alive()?;
+                Some((tenant.clone(), child.process(), child.in_flight(), child.used_at()))
+            })
+            .collect();
+        rows.sort();
+        rows
+    }
+
+    /// Starts none any more and ends all.
+    pub async fn drain(&self) {
+        self.stopping.cancel();
+        let slots: Vec<_> = read(&self.slots).values().cloned().collect();
+        let children = slots.iter().filter_map(|slot| lock(&slot.child).take());
+        futures_util::future::join_all(children.map(|child| async move { child.stop().await })).await;
+    }
+
+    fn slot(&self, tenant_id: &str) -> Arc<Slot> {
+        if let Some(slot) = read(&self.slots).get(tenant_id) {
+            return Arc::clone(slot);
+        }
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(tenant_id.to_owned()).or_default())
+    }
+
+    /// Ends the idle child that was used the longest time ago, when there are too many.
+    fn make_room(&self) -> Result<(), Error> {
+        let slots = read(&self.slots);
+        let living: Vec<_> = slots
+            .values()
+            .filter_map(|slot| Some((slot, slot.alive()?)))
+            .collect();
+        metrics::gauge!("sf_supervisor_children").set(u32::try_from(living.len()).unwrap_or(u32::MAX));
+        if living.len() < self.keep.most {
+            return Ok(());
+        }
+        let oldest = living
+            .iter()
+            .filter(|(_, child)| child.in_flight() == 0)
+            .min_by_key(|(_, child)| child.used_at());
+        let (slot, child) = oldest.ok_or(Error::Full(self.keep.most))?;
+        lock(&slot.child).take();
+        let child = child.clone();
+        tokio::spawn(async move { child.stop().await });
+        Ok(())
+    }
+
+    /// Ends children that nobody asked for a while, and forgets the places of dead ones.
+    fn end_idle(&self) {
+        let idle = i64::try_from(self.keep.idle.as_millis()).unwrap_or(i64::MAX);
+        let before = jiff::Timestamp::now().as_millisecond() - idle;
+        for slot in read(&self.slots).values() {
+            let mut child = lock(&slot.child);
+            let is_idle = child
+                .as_ref()
+                .is_some_and(|child| child.in_flight() == 0 && child.used_at() < before);
+            if is_idle && let Some(child) = child.take() {
+                tokio::spawn(async move { child.stop().await });
+            }
+        }
+        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|_, slot| {
+            let is_used = slot.alive().is_some() || Arc::strong_count(slot) > 1;
+            is_used || slot.starting.try_lock().is_ok_and(|health| health.wait().is_some())
+        });
+        metrics::gauge!("sf_supervisor_children")
+            .set(u32::try_from(slots.values().filter(|slot| slot.alive().is_some()).count()).unwrap_or(u32::MAX));
+    }
+}
+
+impl Drop for Children {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+impl Slot {
+    fn alive(&self) -> Option<Child> {
+        lock(&self.child).clone().filter(Child::is_alive)
+    }
+}
+
+impl Health {
+    /// What became of the child before this start.
+    fn judge_last(&mut self) {
+        if let Some(started) = self.started.take() {
+            if started.elapsed() < HEALTHY {
+                self.failed();
+            } else {
+                *self = Self::default();
+            }
+        }
+    }
+
+    fn failed(&mut self) {
+        self.failures += 1;
+        if self.failures >= PATIENCE {
+            let doubled = FIRST_WAIT.saturating_mul(1 << (self.failures - PATIENCE).min(10));
+            self.not_before = Some(Instant::now() + doubled.min(LONGEST_WAIT));
+        }
+    }
+
+    fn wait(&self) -> Option<Duration> {
+        let wait = self.not_before?.saturating_duration_since(Instant::now());
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
+async fn sweep(children: std::sync::Weak<Children>, stopping: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            () = stopping.cancelled() => return,
+        }
+        match children.upgrade() {
+            Some(children) => children.end_idle(),
+            None => return,
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn read<T>(shared: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
+    shared.read().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,354 @@
+//! A JSON-RPC message: its envelope is parsed, and what belongs to others stays the text it came as.
+//!
+//! Typed models would lose unknown members, the order of members and the digits of large numbers. Forwarding the
+//! bytes would let two readers see two messages. So envelopes are parsed strictly and written anew, around raw values.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+/// Values nest no deeper, as the child reads them with a recursion limit too.
+const DEPTH: usize = 100;
+
+/// A JSON object with the order and text of its members. A name that occurs twice is refused: two readers could take
+/// different ones.
+#[derive(Clone, Debug, Default)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'a> Object<'a> {
+    /// Reads the text of an object.
+    pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// A member's raw text.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, raw)| raw.as_ref())
+    }
+
+    /// A member that is a string.
+    pub fn text(&self, name: &str) -> Option<String> {
+        serde_json::from_str(self.get(name)?).ok()
+    }
+
+    /// Puts raw JSON in place of a member, or at the end.
+    pub fn set(&mut self, name: &'a str, raw: impl Into<Cow<'a, str>>) {
+        let raw = raw.into();
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = raw,
+            None => self.0.push((Cow::Borrowed(name), raw)),
+        }
+    }
+
+    /// Takes members away.
+    pub fn remove(&mut self, unwanted: impl Fn(&str) -> bool) {
+        self.0.retain(|(name, _)| !unwanted(name));
+    }
+
+    /// Appends the object to a line. Raw line breaks can only be white space in JSON, and become blanks.
+    pub fn write(&self, line: &mut Vec<u8>) {
+        line.push(b'{');
+        for (index, (name, raw)) in self.0.iter().enumerate() {
+            if index > 0 {
+                line.push(b',');
+            }
+            write_string(line, name);
+            line.push(b':');
+            write_raw(line, raw);
+        }
+        line.push(b'}');
+    }
+
+    pub fn to_text(&self) -> String {
+        let mut line = Vec::new();
+        self.write(&mut line);
+        String::from_utf8(line).unwrap_or_default()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(Cow<'de, str>, Cow<'de, str>)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Self::Value = Vec::with_capacity(4);
+                while let Some((Name(name), raw)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    if members.iter().any(|(known, _)| *known == name) {
+                        return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
+                    }
+                    members.push((name, Cow::Borrowed(raw.get())));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Members).map(Self)
+    }
+}
+
+/// A member's name, borrowed where it needs no unescaping.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Cow<'de, str>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Cow::Borrowed(text))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Cow::Owned(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(Text).map(Self)
+    }
+}
+
+/// Why a body is no message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("the body is not JSON: {0}")]
+    Syntax(String),
+    #[error("the body nests values deeper than {DEPTH}")]
+    Depth,
+    #[error("a batch is not supported; send one message at a time")]
+    Batch,
+    #[error("{0}")]
+    Envelope(&'static str),
+}
+
+/// What a client sent.
+#[derive(Clone, Debug)]
+pub struct Message<'a> {
+    /// The id as it was written; `None` for a notification.
+    pub id: Option<&'a str>,
+    pub method: Cow<'a, str>,
+    pub params: Object<'a>,
+    /// `params._meta`.
+    pub meta: Option<Object<'a>>,
+}
+
+impl<'a> Message<'a> {
+    /// Reads one request or notification.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(body).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
+        if depth(body) > DEPTH {
+            return Err(Malformed::Depth);
+        }
+        if text.trim_start().starts_with('[') {
+            return Err(Malformed::Batch);
+        }
+        let envelope: Envelope<'a> =
+            serde_json::from_str(text).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
+        envelope.message()
+    }
+}
+
+/// The members of a message that are read; others are dropped.
+struct Envelope<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON-RPC message")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members: Self::Value = Vec::with_capacity(4);
+                while let Some((Name(name), raw)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    if members.iter().any(|(known, _)| *known == name) {
+                        return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
+                    }
+                    members.push((name, raw));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Members).map(Self)
+    }
+}
+
+impl<'a> Envelope<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, raw)| raw.get())
+    }
+
+    fn message(&self) -> Result<Message<'a>, Malformed> {
+        let wrong = Malformed::Envelope;
+        if self.get("jsonrpc") != Some("\"2.0\"") {
+            return Err(wrong("`jsonrpc` must be \"2.0\""));
+        }
+        let method = self.get("method").ok_or_else(|| {
+            wrong("`method` is missing; only requests and notifications are taken here")
+        })?;
+        let method: Name<'a> =
+            serde_json::from_str(method).map_err(|_| wrong("`method` must be a string"))?;
+        let id = self.get("id");
+        if id.is_some_and(|id| !is_id(id)) {
+            return Err(wrong("`id` must be a string or an integer"));
+        }
+        let params = match self.get("params") {
+            Some(raw) => Object::parse(raw)
+                .map_err(|_| wrong("`params` must be an object that names nothing twice"))?,
+            None => Object::default(),
+        };
+        let meta = match params.0.iter().find(|(name, _)| name == "_meta") {
+            Some((_, Cow::Borrowed(raw))) => Some(
+                Object::parse(raw)
+                    .map_err(|_| wrong("`_meta` must be an object that names nothing twice"))?,
+            ),
+            _ => None,
+        };
+        Ok(Message {
+            id,
+            method: method.0,
+            params,
+            meta,
+        })
+    }
+}
+
+/// A string, or a number without fraction.
+fn is_id(raw: &str) -> bool {
+    raw.starts_with('"')
+        || (raw.len() <= 20
+            && raw
+                .strip_prefix('-')
+                .unwrap_or(raw)
+                .bytes()
+                .all(|byte| byte.is_ascii_digit()))
+}
+
+/// How deep the values of a text nest, without parsing it.
+fn depth(text: &[u8]) -> usize {
+    let (mut deepest, mut now, mut in_string, mut escaped) = (0, 0_usize, false, false);
+    for byte in text {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (true | false, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            (false, b'}' | b']') => now = now.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Appends a JSON string.
+pub fn write_string(line: &mut Vec<u8>, text: &str) {
+    // Writing a string to memory cannot fail.
+    let _ = serde_json::to_writer(line, text);
+}
+
+/// Appends raw JSON as part of one line.
+pub fn write_raw(line: &mut Vec<u8>, raw: &str) {
+    let start = line.len();
+    line.extend_from_slice(raw.as_bytes());
+    for byte in &mut line[start..] {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Message<'_>, Malformed> {
+        Message::parse(body.as_bytes())
+    }
+
+    #[test]
+    fn what_belongs_to_others_keeps_its_text() {
+        let body = "{\"params\":{\"b\": 2.0,\n \"a\":12345678901234567890123,\"_meta\":{\"x\":1}},\"id\":\"1\",\"method\":\"tools/call\",\"jsonrpc\":\"2.0\"}";
+        let message = parse(body).unwrap();
+        assert_eq!(message.id, Some("\"1\""));
+        assert_eq!(message.method, "tools/call");
+        assert_eq!(
+            message.params.to_text(),
+            "{\"b\":2.0,\"a\":12345678901234567890123,\"_meta\":{\"x\":1}}"
+        );
+        assert_eq!(message.meta.unwrap().get("x"), Some("1"));
+    }
+
+    #[test]
+    fn line_breaks_between_values_do_not_break_the_line() {
+        let body = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"m\",\"params\":{\"a\":{\n\r\n\"b\":[1,\n2]}}}";
+        let text = parse(body).unwrap().params.to_text();
+        assert!(!text.contains('\n') && !text.contains('\r'));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["a"]["b"][1], 2);
+    }
+
+    #[test]
+    fn names_that_occur_twice_are_refused_however_they_are_spelt() {
+        for body in [
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","method":"b"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","m\u0065thod":"b"}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"name":"x","name":"y"}}"#,
+            r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"k":1,"k":2}}}"#,
+        ] {
+            assert!(parse(body).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn envelopes_are_read_strictly() {
+        for body in [
+            "",
+            "nonsense",
+            "[]",
+            "[{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}]",
+            "{\"id\":1,\"method\":\"a\"}",
+            "{\"jsonrpc\":\"1.0\",\"id\":1,\"method\":\"a\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":null,\"method\":\"a\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"a\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"a\"}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":[]}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"} {}",
+        ] {
+            assert!(parse(body).is_err(), "{body}");
+        }
+        assert_eq!(parse("[]").unwrap_err(), Malformed::Batch);
+        let deep = format!(
+            "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\",\"params\":{{\"x\":{}{}}}}}",
+            "[".repeat(5000),
+            "]".repeat(5000)
+        );
+        assert_eq!(parse(&deep).unwrap_err(), Malformed::Depth);
+    }
+
+    #[test]
+    fn brackets_in_strings_do_not_nest() {
+        assert_eq!(depth(br#"{"a":"[[[[\"[[","b":[1]}"#), 2);
+    }
+}
