@@ -56,7 +56,9 @@ pub fn routes() -> Router<Arc<App>> {
             "Each bundle is made for one request: use GET.",
         )
     };
-    Router::new().route("/api/bundles/{client}", get(bundle).head(refused))
+    Router::new()
+        .route("/api/bundles", get(list))
+        .route("/api/bundles/{client}", get(bundle).head(refused))
 }
 
 /// What may be asked for.
@@ -85,6 +87,35 @@ enum Shape {
     Json,
 }
 
+/// What there is to fetch; looking makes no token.
+#[utoipa::path(
+    get,
+    path = "/api/bundles",
+    responses(
+        (status = 200, description = "`bundles`: each client with its title, address, forms and shapes, the defaults first; `platforms` of mcpb"),
+        (status = 401, description = "`invalid_token`")
+    )
+)]
+async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+    Caller::with(&app, &headers, &[Kind::Bearer]).await?;
+    let bundles = Client::ALL.map(|client| {
+        json!({
+            "client": client.name(),
+            "title": client.title(),
+            "url": format!("{}/api/bundles/{}", app.config.public_url, client.name()),
+            "forms": client.forms().iter().map(|form| form.word()).collect::<Vec<_>>(),
+            "shapes": shapes(client).iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        })
+    });
+    let platforms = app.binaries.available().into_iter();
+    let platforms =
+        platforms.map(|platform| json!({"platform": platform.os, "arch": platform.arch}));
+    Ok(
+        axum::Json(json!({"bundles": bundles, "platforms": platforms.collect::<Vec<_>>()}))
+            .into_response(),
+    )
+}
+
 /// A client's bundle. Every request makes a token of its own, which can be revoked on its own; links to `vscode:` and
 /// `cursor:` carry it too, links to web pages never.
 #[utoipa::path(
@@ -111,6 +142,7 @@ async fn bundle(
     let client = Client::find(&client).ok_or_else(unknown_client)?;
     let form = form(client, asked.form.as_deref(), &app)?;
     let shape = shape(client, asked.shape.as_deref())?;
+    fits(client, form, &asked)?;
     if client == Client::Mcpb {
         let platform = platform(&app, &asked)?;
         let program = app.binaries.packed(platform).await;
@@ -176,7 +208,8 @@ fn form(client: Client, asked: Option<&str>, app: &App) -> Result<Form, Problem>
     })
 }
 
-fn shape(client: Client, asked: Option<&str>) -> Result<Shape, Problem> {
+/// The first is the default.
+fn shapes(client: Client) -> Vec<(&'static str, Shape)> {
     let mut shapes = vec![("file", Shape::File)];
     if client.has_command() {
         shapes.push(("command", Shape::Command));
@@ -184,6 +217,11 @@ fn shape(client: Client, asked: Option<&str>) -> Result<Shape, Problem> {
     if client != Client::Mcpb {
         shapes.push(("json", Shape::Json));
     }
+    shapes
+}
+
+fn shape(client: Client, asked: Option<&str>) -> Result<Shape, Problem> {
+    let shapes = shapes(client);
     let word = asked.unwrap_or("file");
     let found = shapes.iter().find(|(name, _)| *name == word);
     found.map(|(_, shape)| *shape).ok_or_else(|| {
@@ -191,6 +229,23 @@ fn shape(client: Client, asked: Option<&str>) -> Result<Shape, Problem> {
         let detail = format!("For {} there is: as={}.", client.name(), words.join(", "));
         Problem::new(StatusCode::BAD_REQUEST, "unknown_shape", detail).with("shapes", json!(words))
     })
+}
+
+/// What would mean nothing for the client is a mistake and no detail.
+fn fits(client: Client, form: Form, asked: &Asked) -> Result<(), Problem> {
+    let machine = asked.platform.is_some() || asked.arch.is_some();
+    if machine && client != Client::Mcpb {
+        return Err(Problem::invalid(
+            "`platform` and `arch` are for mcpb alone.",
+        ));
+    }
+    let starts = form == Form::Local && !matches!(client, Client::Env | Client::Mcpb);
+    if asked.command.is_some() && !starts {
+        return Err(Problem::invalid(
+            "`command` is for the local form of clients that start sf-mcp by its path.",
+        ));
+    }
+    Ok(())
 }
 
 fn platform(app: &App, asked: &Asked) -> Result<Platform, Problem> {

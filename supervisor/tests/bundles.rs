@@ -158,6 +158,7 @@ async fn every_local_file_is_read_by_its_format_whatever_the_company_and_the_pat
             seen.push((tenant.id.clone(), token_of(&service, entry, PROGRAM)));
         }
         let text = file(&service, &tenant, "env").await;
+        assert!(text.starts_with("# ") && !text.contains("\\\n"), "{text}");
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let lines = lines.collect::<Vec<_>>();
         assert_eq!(lines.len(), 2, "{text}");
@@ -240,7 +241,11 @@ async fn links_and_commands_say_the_same_as_the_file() {
         .await;
         assert_eq!(command.lines().count(), 1);
         let words = words(&command);
-        assert_eq!(words[words.len() - 3..], ["--", PROGRAM, "serve"], "{command}");
+        assert_eq!(
+            words[words.len() - 3..],
+            ["--", PROGRAM, "serve"],
+            "{command}"
+        );
         assert!(words.contains(&"service-fusion".to_owned()));
         let variables = words.iter().filter(|word| word.starts_with("SF_MCP_"));
         assert_eq!(variables.count(), 2);
@@ -363,6 +368,9 @@ async fn what_does_not_exist_is_answered_with_what_does_and_leaves_no_token() {
         "cursor?command=a%0Ab",
         "cursor?command=--x",
         "cursor?command=",
+        "cursor?form=remote&command=x",
+        "env?command=x",
+        "cursor?platform=linux",
     ] {
         let (got, told) = problem(&service, &tenant, path).await;
         assert_eq!(
@@ -393,6 +401,51 @@ async fn only_a_persons_token_gets_a_bundle_and_only_by_get() {
     assert_eq!(devices_own.status(), 401);
     assert_eq!(looked.status(), 405);
     assert_eq!(devices(&service, &tenant).await.len(), 1);
+}
+
+#[tokio::test]
+async fn the_list_names_what_can_be_fetched() {
+    let service = Service::start().await;
+    let tenant = company(&service, "One").await;
+
+    let list = service.get("/api/bundles").bearer_auth(&tenant.bearer);
+    let list = json(&list.send().await.unwrap().text().await.unwrap());
+    let made = devices(&service, &tenant).await;
+    let bundles = list["bundles"].as_array().unwrap();
+
+    assert_eq!((bundles.len(), made.len()), (7, 0));
+    for bundle in bundles.iter().filter(|bundle| bundle["client"] != "mcpb") {
+        let address = bundle["url"].as_str().unwrap();
+        let path = address.rsplit('/').next().unwrap();
+        for form in bundle["forms"].as_array().unwrap() {
+            for shape in bundle["shapes"].as_array().unwrap() {
+                let (form, shape) = (form.as_str().unwrap(), shape.as_str().unwrap());
+                file(&service, &tenant, &format!("{path}?form={form}&as={shape}")).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_company_cannot_fill_the_database_with_tokens() {
+    let service = Service::start().await;
+    let (tenant, other) = (
+        company(&service, "One").await,
+        company(&service, "Two").await,
+    );
+
+    let mut refused = None;
+    // The hour may end in between.
+    for _ in 0..=400 {
+        let answer = ask(&service, &tenant, "env").await;
+        if answer.status() == 429 {
+            refused = Some(answer);
+            break;
+        }
+    }
+
+    assert!(refused.unwrap().headers().contains_key("retry-after"));
+    assert_eq!(ask(&service, &other, "env").await.status(), 200);
 }
 
 #[tokio::test]

@@ -25,6 +25,16 @@ if (!supervisor) {
     throw new Error("SF_SUPERVISOR_BIN must name the sf-supervisor binary; `tests/run` sets it");
 }
 const mcpb = fileURLToPath(new URL("node_modules/@anthropic-ai/mcpb/dist/cli/cli.js", import.meta.url));
+const STRICT = `
+import sys, zipfile
+archive = zipfile.ZipFile(sys.argv[1])
+assert archive.testzip() is None
+assert archive.comment == b""
+for file in archive.infolist():
+    assert (file.flag_bits, file.extra, file.comment, file.create_system) == (0, b"", b"", 3), file
+    assert file.date_time == (1980, 1, 1, 0, 0, 0), file
+print(" ".join(archive.namelist()))
+`;
 const COMPANY = `O'Brien "Heating" & Söhne $(id) \${__dirname}\n`;
 
 describe("Bundles", () => {
@@ -43,6 +53,7 @@ describe("Bundles", () => {
         const unpacked = join(folder, "unpacked");
         writeFileSync(packed, Buffer.from(await (await service.get("mcpb")).arrayBuffer()));
 
+        const strict = await promisify(execFile)("python3", ["-c", STRICT, packed]);
         await run(mcpb, "unpack", packed, unpacked);
         const validated = await run(mcpb, "validate", unpacked);
         const manifest = JSON.parse(readFileSync(join(unpacked, "manifest.json"), "utf8"));
@@ -51,6 +62,7 @@ describe("Bundles", () => {
         });
         const tools = await toolsOf(config);
 
+        assert.equal(strict.stdout, "manifest.json icon.png server/sf-mcp\n");
         assert.match(validated.stdout, /schema validation passes/);
         assert.equal(hasRequiredConfigMissing({ manifest }), false);
         assert.ok(statSync(config.command).mode & 0o100);

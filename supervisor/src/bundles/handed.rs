@@ -49,7 +49,8 @@ impl Handed<'_> {
 
     /// The file's text.
     pub(super) fn file(&self) -> String {
-        let of = format!("# Service Fusion for {}\n", self.company);
+        // Some readers take a backslash at a comment's end for its continuation.
+        let of = format!("# {}: Service Fusion\n", self.company);
         match (self.client, self.form) {
             (Client::Env, _) => of + &self.environment(),
             (Client::Codex, Form::Local) => of + &self.snippet(),
