@@ -8,13 +8,16 @@
 
 mod cli;
 mod creating;
+mod disks;
 mod dispatch;
 mod handshake;
 mod keychain;
 mod login;
+mod ordinary_call;
 mod readme;
 mod renewal;
 mod resilience;
+mod rotation;
 mod searching;
 mod snapshots;
 mod support;

@@ -13,12 +13,12 @@ use serde_json::Value;
 use crate::{
     auth::{
         lock,
-        master_key::{Before, Chosen, Keychain, Place},
+        master_key::{Chosen, Keychain, Place, Slot},
         oauth::{self, Grant},
         session::Profile,
         vault::{Kind, Secrets},
     },
-    cli::{Exit, Failure, on_profile, print, runtime},
+    cli::{Exit, Failure, on_profile, print, runtime, status},
     config::Config,
     paths::Paths,
     service_fusion::{client::build_http, record::Record},
@@ -145,39 +145,50 @@ impl Login {
     fn keep(&self, profile: &Profile, kind: Kind, secrets: &Secrets) -> Result<Chosen, Failure> {
         // No process may renew the old login while it is replaced.
         let _held = lock::lock(&profile.lock_file)?;
-        let mut chosen = self.sealing_key(profile)?;
+        let (chosen, is_new) = self.sealing_key(profile)?;
         let stored = profile
             .vault
             .store(kind, chosen.place, &chosen.key, secrets);
-        if let Err(problem) = stored {
-            // An earlier login is still the one that counts, and needs what was there.
-            let before = std::mem::replace(&mut chosen.before, Before::Unchanged);
-            if let Err(problem) = profile.places.put_back(chosen.place, before) {
-                eprintln!("the earlier key could not be put back: {problem}");
+        if is_new {
+            // When nothing was stored, an earlier login is still the one that counts, and its key is where it was.
+            let placed = match profile.vault.head() {
+                Ok(Some(head)) if head.key_id == chosen.key.id() => {
+                    profile.places.promote(chosen.place)
+                }
+                Ok(_) => profile.places.remove_slot(chosen.place, Slot::Next),
+                Err(_) => Ok(()),
+            };
+            if let Err(problem) = placed {
+                tracing::warn!(%problem, "the new key stays beside its place");
             }
-            return Err(problem.into());
         }
+        stored?;
         profile.stamp().context("telling running processes")?;
         Ok(chosen)
     }
 
     /// The key in use when it can be read and its place suits, else a new one in a proven place.
-    fn sealing_key(&self, profile: &Profile) -> Result<Chosen, Failure> {
+    fn sealing_key(&self, profile: &Profile) -> Result<(Chosen, bool), Failure> {
         if let Some(head) = profile.vault.head()?
             && profile.places.suits(head.place, self.keychain)
-            && let Ok(key) = profile.places.read(head.place)
+            && let Ok((key, slot)) = profile.places.read(head.place, &head.key_id)
             && key.id() == head.key_id
         {
-            return Ok(Chosen {
+            if slot == Slot::Next {
+                // A rotation was cut off; where this fails the key stays as good as it was.
+                let _ = profile.places.promote(head.place);
+            }
+            let chosen = Chosen {
                 place: head.place,
                 key,
                 remark: None,
-                before: Before::Unchanged,
-            });
+            };
+            return Ok((chosen, false));
         }
-        Ok(profile
+        let chosen = profile
             .places
-            .choose(self.keychain, std::io::stdin().is_terminal())?)
+            .choose(self.keychain, std::io::stdin().is_terminal())?;
+        Ok((chosen, true))
     }
 }
 
@@ -185,11 +196,6 @@ impl Login {
 fn welcome(config: &Config, profile: &Profile, account: &str, place: Place) -> String {
     let settings = config.paths.as_ref().map(Paths::config_file);
     let settings = settings.unwrap_or_else(|| "config.toml".into());
-    let key = match place {
-        Place::Keychain => "in the system's keychain".to_owned(),
-        Place::Environment => "SF_MCP_KEY".to_owned(),
-        Place::File => profile.places.file().display().to_string(),
-    };
     [
         format!(
             "\nSigned in to Service Fusion as {account} (profile {}).\n",
@@ -199,7 +205,7 @@ fn welcome(config: &Config, profile: &Profile, account: &str, place: Place) -> S
             "  kept in     {}, encrypted",
             profile.vault.path().display()
         ),
-        format!("  its key     {key}"),
+        format!("  with        {}", status::key(profile, place)),
         format!("  time zone   {}", config.clock.zone_name()),
         "              If the company is in another one, write it as a line like".to_owned(),
         "              time_zone = \"America/Chicago\"".to_owned(),

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::{
-        session::Profile,
+        master_key::Place,
+        session::{self, Profile},
         vault::{Head, Secrets},
     },
     cli::{Exit, Failure, company, on_profile, print, runtime},
@@ -59,12 +60,15 @@ fn read(config: &Config) -> Result<Found, Failure> {
         return Ok(Found::Nobody);
     };
     let profile = Profile::new(paths, &config.profile, &config.api_url);
-    let Some(head) = profile.vault.head()? else {
-        return Ok(Found::Nobody);
-    };
-    let key = profile.places.read(head.place)?;
-    let secrets = profile.vault.secrets(&key, &head)?;
-    Ok(Found::Profile(Box::new((profile, head, secrets))))
+    match profile.open(None) {
+        Ok(opened) => Ok(Found::Profile(Box::new((
+            profile,
+            opened.head,
+            opened.secrets,
+        )))),
+        Err(session::Error::SignedOut) => Ok(Found::Nobody),
+        Err(problem) => Err(problem.into()),
+    }
 }
 
 impl Found {
@@ -125,7 +129,7 @@ impl Found {
                     "kept in          {}",
                     files.vault.path().display()
                 ));
-                print(&format!("protected by     {}", place(files, head)));
+                print(&format!("protected by     {}", key(files, head.place)));
             }
         }
     }
@@ -146,9 +150,9 @@ fn lasting(secrets: &Secrets) -> String {
     }
 }
 
-fn place(profile: &Profile, head: &Head) -> String {
-    use crate::auth::master_key::Place;
-    match head.place {
+/// What the sign-in is sealed with.
+pub(super) fn key(profile: &Profile, place: Place) -> String {
+    match place {
         Place::Keychain => "a key in the system's keychain".to_owned(),
         Place::Environment => "the key in SF_MCP_KEY".to_owned(),
         Place::File => format!("the key in {}", profile.places.file().display()),

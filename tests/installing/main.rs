@@ -18,6 +18,8 @@ use tempfile::TempDir;
 mod bytes;
 #[cfg(unix)] // elsewhere the home folder is not taken from the environment
 mod command;
+#[cfg(unix)]
+mod doctor;
 mod files;
 mod random;
 
