@@ -7,7 +7,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{clock::Clock, paths::Paths};
+use crate::{auth::broker::Broker, clock::Clock, origin, paths::Paths};
 
 /// What may be set on the command line or by the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -66,6 +66,10 @@ pub struct Settings {
     // For tests: the window in which the 60 requests count, in milliseconds.
     #[arg(long, env = "SF_MCP_RATE_WINDOW_MS", global = true, hide = true)]
     pub rate_window_ms: Option<u64>,
+
+    // For tests: the time between two batches of usage events, in milliseconds.
+    #[arg(long, env = "SF_MCP_USAGE_EVERY_MS", global = true, hide = true)]
+    pub usage_every_ms: Option<u64>,
 }
 
 /// The same settings as `config.toml` spells them.
@@ -115,6 +119,7 @@ pub struct Config {
     pub log: String,
     pub api_url: String,
     pub rate_window: Duration,
+    pub usage_every: Duration,
     /// `None` where the platform names no home folder: then nothing is kept between runs.
     pub paths: Option<Paths>,
     pub set_now: Option<jiff::Timestamp>,
@@ -136,6 +141,36 @@ impl Credentials {
             client_id,
             client_secret,
         })
+    }
+}
+
+/// `SF_MCP_SUPERVISOR_URL` and `SF_MCP_DEVICE_TOKEN`, as bundles set them: the hosting service without a login.
+pub fn broker_from_environment() -> Result<Option<Broker>, Error> {
+    const URL: &str = "SF_MCP_SUPERVISOR_URL";
+    const TOKEN: &str = "SF_MCP_DEVICE_TOKEN";
+    let half = |set: &'static str, missing: &str| Error::Value {
+        name: set,
+        value: "set".to_owned(),
+        accepted: format!("{missing} is not; a bundle sets both"),
+    };
+    match (read_variable(URL), read_variable(TOKEN)) {
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(half(URL, TOKEN)),
+        (None, Some(_)) => Err(half(TOKEN, URL)),
+        (Some(url), Some(token)) => {
+            let host = origin::checked(url.trim()).map_err(|accepted| Error::Value {
+                name: URL,
+                value: url,
+                accepted: accepted.to_owned(),
+            })?;
+            let broker = Broker::new(host, token.into()).ok_or_else(|| Error::Value {
+                name: TOKEN,
+                value: "not shown".to_owned(),
+                accepted: "it must be a token of letters, digits, `-` and `_`, as the bundle has it"
+                    .to_owned(),
+            })?;
+            Ok(Some(broker))
+        }
     }
 }
 
@@ -161,7 +196,7 @@ impl Settings {
             self.now.as_deref(),
             self.demo,
         )?;
-        let api_url = self
+        let url = self
             .api_url
             .or(file.api_url)
             .unwrap_or_else(|| "https://api.servicefusion.com".to_owned());
@@ -175,8 +210,9 @@ impl Settings {
             max_answer: max_answer(self.max_answer.or(file.max_answer))?,
             timeout: Duration::from_secs(self.timeout.or(file.timeout).unwrap_or(240).max(1)),
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
-            api_url: checked_origin(&api_url)?,
+            api_url: api_url(&url)?,
             rate_window: Duration::from_millis(self.rate_window_ms.unwrap_or(60_000)),
+            usage_every: Duration::from_millis(self.usage_every_ms.unwrap_or(10_000)),
             paths,
         })
     }
@@ -285,61 +321,17 @@ fn max_answer(bytes: Option<usize>) -> Result<usize, Error> {
     }
 }
 
-/// An origin without a trailing slash: https anywhere, plain http only on this machine.
-fn checked_origin(url: &str) -> Result<String, Error> {
-    let trimmed = url.trim_end_matches('/');
-    let refuse = |accepted: &str| Error::Value {
+fn api_url(url: &str) -> Result<String, Error> {
+    origin::checked(url).map_err(|accepted| Error::Value {
         name: "the API address",
         value: url.to_owned(),
         accepted: accepted.to_owned(),
-    };
-    let parsed = reqwest::Url::parse(trimmed)
-        .map_err(|_| refuse("it must be an address such as `https://api.servicefusion.com`"))?;
-    let loopback = match parsed.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
-    };
-    match parsed.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        _ => {
-            return Err(refuse(
-                "only https is allowed, and plain http on this machine (127.0.0.1)",
-            ));
-        }
-    }
-    if parsed.path() != "/" || parsed.query().is_some() || !parsed.username().is_empty() {
-        return Err(refuse(
-            "it must be an origin alone: scheme, host and port, no path, no user",
-        ));
-    }
-    Ok(trimmed.to_owned())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_is_for_loopback_only() {
-        assert!(checked_origin("http://127.0.0.1:8080/").is_ok());
-        assert!(checked_origin("http://[::1]:8080").is_ok());
-        assert!(checked_origin("https://api.servicefusion.com").is_ok());
-        for refused in [
-            "http://api.servicefusion.com",
-            "http://127.0.0.1.example.com",
-            "ftp://127.0.0.1",
-            "https://user@api.servicefusion.com",
-            "https://api.servicefusion.com/v1",
-            "nonsense",
-        ] {
-            assert!(checked_origin(refused).is_err(), "{refused}");
-        }
-    }
 
     #[test]
     fn a_profile_cannot_leave_its_folder() {

@@ -5,6 +5,7 @@ use aes_gcm::{
     aead::{Aead, KeyInit, Payload},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -33,6 +34,13 @@ impl SealingKey {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut_slice()).map_err(|_| Error::NoRandom)?;
         Ok(Self(bytes))
+    }
+
+    /// A key of its own for each `label`, from a secret with at least as much chance in it as a key has.
+    pub fn derive(secret: &[u8], label: &str) -> Result<Self, Error> {
+        let mut code = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Error::NotAKey)?;
+        code.update(label.as_bytes());
+        Ok(Self(Zeroizing::new(code.finalize().into_bytes().into())))
     }
 
     pub fn from_base64(text: &str) -> Result<Self, Error> {

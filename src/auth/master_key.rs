@@ -41,6 +41,8 @@ pub enum Place {
     Environment,
     Keychain,
     File,
+    /// Made of the device token in the environment.
+    Device,
 }
 
 impl Place {
@@ -50,11 +52,12 @@ impl Place {
             Self::Environment => "environment",
             Self::Keychain => "keychain",
             Self::File => "file",
+            Self::Device => "device token",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Environment, Self::Keychain, Self::File]
+        [Self::Environment, Self::Keychain, Self::File, Self::Device]
             .into_iter()
             .find(|place| place.word() == word)
     }
@@ -69,6 +72,8 @@ pub enum Error {
     NotInEnvironment,
     #[error("SF_MCP_KEY cannot be used: {0}")]
     BadEnvironment(seal::Error),
+    #[error("this file belongs to a device token that is not set here (SF_MCP_DEVICE_TOKEN)")]
+    NoDevice,
     #[error(
         "the system's keychain holds no key of sf-mcp any more; sign in again with `sf-mcp login`"
     )]
@@ -97,6 +102,8 @@ pub struct Places {
     file: PathBuf,
     /// The keychain knows one `sf-mcp`; profiles and homes are told apart by the entry's user.
     entry: String,
+    /// The key of a device token from the environment.
+    device: Option<SealingKey>,
 }
 
 /// A key and where it is kept, with the reason where that is not the keychain.
@@ -129,6 +136,16 @@ impl Places {
         Self {
             file: paths.key_file(),
             entry: paths.profile_folder().display().to_string(),
+            device: None,
+        }
+    }
+
+    /// The same for what is kept for a device token from the environment.
+    #[must_use]
+    pub fn with_device(self, key: SealingKey) -> Self {
+        Self {
+            device: Some(key),
+            ..self
         }
     }
 
@@ -188,7 +205,7 @@ impl Places {
     /// Puts what was there before back where a new key was put for nothing.
     pub fn put_back(&self, place: Place, before: Before) -> Result<(), Error> {
         match (place, before) {
-            (_, Before::Unchanged) | (Place::Environment, _) => Ok(()),
+            (_, Before::Unchanged) | (Place::Environment | Place::Device, _) => Ok(()),
             (place, Before::Nothing) => self.remove(place),
             (Place::File, Before::Bytes(bytes)) => self.write_file(&bytes),
             (Place::Keychain, Before::Bytes(bytes)) => {
@@ -224,13 +241,14 @@ impl Places {
                 SealingKey::from_base64(&text).map_err(|_| Error::NotInKeychain)
             }
             Place::File => self.read_file(),
+            Place::Device => self.device.clone().ok_or(Error::NoDevice),
         }
     }
 
     /// Forgets the key at logout. What is already gone is no error.
     pub fn remove(&self, place: Place) -> Result<(), Error> {
         match place {
-            Place::Environment => Ok(()),
+            Place::Environment | Place::Device => Ok(()),
             Place::Keychain => {
                 let entry = self.entry.clone();
                 match limited(PATIENCE, move || {

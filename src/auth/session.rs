@@ -21,11 +21,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
+        broker::{self, Broker},
         lock,
-        master_key::{self, Places},
+        master_key::{self, Place, Places},
         oauth,
         session::renewal::{Renewal, Renewed},
-        vault::{self, Head, Kind, Secrets, Vault},
+        vault::{self, Head, Kind, Means, Secrets, Vault},
     },
     config::Credentials,
     paths::Paths,
@@ -42,6 +43,8 @@ const MARGIN: (Duration, u32) = (Duration::from_mins(1), 5);
 const AHEAD: (Duration, u32) = (Duration::from_mins(5), 2);
 /// How long new tokens are tried to be written before somebody is told.
 const WRITING: Duration = Duration::from_secs(5);
+/// Who could not be asked is not asked again so soon while there is a token that lives.
+const AGAIN: Duration = Duration::from_secs(15);
 /// A request for a token ends after 30 s, and what it brings must be written.
 const SETTLING: Duration = Duration::from_secs(35);
 const ENDING: &str = "sf-mcp is ending";
@@ -56,8 +59,10 @@ pub enum Error {
     SignedOut,
     #[error("{0}. Check the client id and secret, then run `sf-mcp login`")]
     Refused(String),
-    #[error("the sign-in has ended ({0}). Run `sf-mcp login` again")]
-    Ended(String),
+    #[error("the sign-in has ended ({reason}). {remedy}")]
+    Ended { reason: String, remedy: String },
+    #[error("{0}")]
+    Lender(#[from] broker::Error),
     #[error("{0}")]
     Vault(Arc<vault::Error>),
     #[error("{0}")]
@@ -74,26 +79,45 @@ pub enum Error {
     Unwritten { path: String, problem: String },
 }
 
+impl Error {
+    fn ended(head: &Head, reason: String) -> Self {
+        Self::Ended {
+            reason,
+            remedy: head.remedy(),
+        }
+    }
+
+    /// Whether the same may work in a moment, so that a token that still lives is worth using.
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Lender(broker::Error::Unavailable { .. })
+        )
+    }
+}
+
 impl From<vault::Error> for Error {
     fn from(problem: vault::Error) -> Self {
         Self::Vault(Arc::new(problem))
     }
 }
 
-/// An access token and how long it lasts, on this process's own clock.
+/// An access token, the API it is for, and how long it lasts, on this process's own clock.
 #[derive(Clone, Debug)]
 pub struct Token {
     secret: SecretString,
+    origin: Arc<str>,
     expires: Instant,
     /// Of what life, so that short ones are not renewed all the time.
     life: Duration,
 }
 
 impl Token {
-    fn new(secret: SecretString, left: Duration) -> Self {
+    fn new(secret: SecretString, origin: &str, left: Duration) -> Self {
         let left = left.min(oauth::LONGEST_LIFE);
         Self {
             secret,
+            origin: origin.into(),
             expires: Instant::now() + left,
             life: left,
         }
@@ -102,6 +126,11 @@ impl Token {
     /// The one place where a token leaves: the value of an `Authorization` header.
     pub fn header(&self) -> String {
         format!("Bearer {}", self.secret.expose_secret())
+    }
+
+    /// Where it may be sent.
+    pub fn origin(&self) -> &str {
+        &self.origin
     }
 
     fn is(&self, other: &Token) -> bool {
@@ -131,6 +160,8 @@ pub struct Profile {
     pub places: Places,
     pub lock_file: PathBuf,
     pub stamp_file: PathBuf,
+    /// Named by the environment: it is signed in by that alone.
+    pub device: Option<Broker>,
 }
 
 impl Profile {
@@ -141,7 +172,25 @@ impl Profile {
             places: Places::new(paths),
             lock_file: paths.lock_file(),
             stamp_file: paths.stamp_file(),
+            device: None,
         }
+    }
+
+    /// Files of its own for a device token from the environment, beside the profile's sign-in.
+    pub fn of_device(
+        paths: &Paths,
+        name: &str,
+        origin: &str,
+        device: Broker,
+    ) -> Result<Self, seal::Error> {
+        let file = |end: &str| paths.device_file(&device.digest(), end);
+        Ok(Self {
+            vault: Vault::new(file("db"), name, origin),
+            places: Places::new(paths).with_device(device.sealing_key()?),
+            lock_file: file("lock"),
+            stamp_file: file("stamp"),
+            device: Some(device),
+        })
     }
 
     /// Tells serving processes that somebody has signed in or out.
@@ -172,7 +221,7 @@ struct Known {
 }
 
 /// The signed-in state of one company in this process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session(Arc<Inner>);
 
 #[derive(Debug)]
@@ -187,6 +236,8 @@ struct Inner {
     /// One task renews; the others wait here and then find the new token.
     gate: Arc<Mutex<()>>,
     renewing_ahead: AtomicBool,
+    /// When nobody could be asked: a token that still lives is used meanwhile.
+    in_vain: std::sync::Mutex<Option<Instant>>,
     /// New tokens that could not be written yet; changed only behind the gate.
     unwritten: RwLock<Option<Unwritten>>,
     /// No renewal begins any more.
@@ -216,6 +267,7 @@ impl Session {
             key_problem: std::sync::Mutex::new(None),
             gate: Arc::default(),
             renewing_ahead: AtomicBool::new(false),
+            in_vain: std::sync::Mutex::default(),
             unwritten: RwLock::new(None),
             closing: CancellationToken::new(),
         }))
@@ -276,6 +328,33 @@ impl Session {
                 "the renewal of the sign-in was interrupted".to_owned(),
             ))
         })
+    }
+
+    /// The hosting service that lends the tokens, where one does.
+    pub async fn lender(&self) -> Result<Option<Broker>, Error> {
+        let Source::Profile(profile) = &self.0.source else {
+            return Ok(None);
+        };
+        if let Some(device) = &profile.device {
+            return Ok(Some(device.clone()));
+        }
+        match self.0.read(profile).await?.2.means {
+            Means::Device(broker) => Ok(Some(broker)),
+            Means::Client { .. } => Ok(None),
+        }
+    }
+
+    /// Whether there can be one at all.
+    pub fn may_be_lent(&self) -> bool {
+        matches!(self.0.source, Source::Profile(_))
+    }
+
+    /// Changes whenever somebody signs in or out.
+    pub fn stamped(&self) -> Option<SystemTime> {
+        match &self.0.source {
+            Source::Profile(profile) => profile.stamped(),
+            _ => None,
+        }
     }
 
     /// Lets no renewal begin any more and waits for the one under way: before the process ends.
@@ -384,7 +463,7 @@ impl Inner {
                     grant = asked => grant.map_err(refused)?,
                     () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
                 };
-                let token = Token::new(grant.access_token, grant.expires_in);
+                let token = Token::new(grant.access_token, &self.origin, grant.expires_in);
                 self.keep(&token, None);
                 Ok(token)
             }
@@ -404,12 +483,18 @@ impl Inner {
         than: Option<&Token>,
     ) -> Result<Token, Error> {
         self.write_late().await?;
+        if let Some(device) = &profile.device {
+            enrol(profile, device).await?;
+        }
         let (head, key, secrets) = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
-        if let Some(reason) = head.ended {
-            return Err(Error::Ended(reason));
+        if let Some(reason) = head.ended.clone() {
+            return Err(Error::ended(&head, reason));
+        }
+        if let Some(token) = living(&secrets, than).filter(|_| self.was_in_vain()) {
+            return Ok(token);
         }
         let _held = tokio::select! {
             taken = lock::take(profile.lock_file.clone()) => taken?,
@@ -422,9 +507,10 @@ impl Inner {
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
-        if let Some(reason) = head.ended {
-            return Err(Error::Ended(reason));
+        if let Some(reason) = head.ended.clone() {
+            return Err(Error::ended(&head, reason));
         }
+        let last = living(&secrets, than);
         let renewal = Renewal {
             origin: &self.origin,
             http,
@@ -434,10 +520,19 @@ impl Inner {
             secrets,
             closing: &self.closing,
         };
-        let renewed = renewal.run().await?;
+        let renewed = match renewal.run().await {
+            Ok(renewed) => renewed,
+            // The last minute of a token is better than no answer at all.
+            Err(problem) if problem.may_pass() => {
+                *self.in_vain.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                return last.ok_or(problem);
+            }
+            Err(problem) => return Err(problem),
+        };
         let life = u64::try_from(renewed.secrets.life).unwrap_or(0);
         let token = Token::new(
             renewed.secrets.access_token.clone(),
+            &renewed.secrets.api_url,
             Duration::from_millis(life),
         );
         // Whatever becomes of the file, this process can go on with them.
@@ -492,8 +587,8 @@ impl Inner {
                 Err(problem) if started.elapsed() + wait < WRITING => {
                     tracing::info!(%problem, "the new tokens cannot be written yet");
                 }
-                // The id and secret bring another token; nothing is lost.
-                Err(problem) if kind == Kind::ClientCredentials => {
+                // Another token can be asked for; nothing is lost.
+                Err(problem) if kind.is_repeatable() => {
                     tracing::warn!(%problem, "the new token is in memory only");
                     self.set_unwritten(None);
                     return Ok(true);
@@ -508,6 +603,11 @@ impl Inner {
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
+    }
+
+    fn was_in_vain(&self) -> bool {
+        let at = *self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| at.elapsed() < AGAIN)
     }
 
     fn forget(&self) {
@@ -551,17 +651,57 @@ impl Inner {
     }
 }
 
+/// Begins to keep what is lent to a device of the environment; what is kept already stays.
+async fn enrol(profile: &Profile, device: &Broker) -> Result<(), Error> {
+    let vault = profile.vault.clone();
+    if blocking(move || Ok(vault.head()?.is_some())).await? {
+        return Ok(());
+    }
+    let _held = lock::take(profile.lock_file.clone()).await?;
+    let (vault, places, device) = (
+        profile.vault.clone(),
+        profile.places.clone(),
+        device.clone(),
+    );
+    blocking(move || {
+        if vault.head()?.is_some() {
+            return Ok(());
+        }
+        let key = places.read(Place::Device)?;
+        let nothing_yet = Secrets {
+            means: Means::Device(device),
+            access_token: String::new().into(),
+            api_url: String::new(),
+            expires_at: 0,
+            life: 0,
+            refresh_token: None,
+            account: String::new(),
+        };
+        Ok(vault.store(Kind::Device, Place::Device, &key, &nothing_yet)?)
+    })
+    .await
+}
+
 /// The stored token, when it lasts and is not the one that was rejected.
 fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
+    living(secrets, than).filter(|token| token.has_left(MARGIN))
+}
+
+/// The same for one that lives for any time yet.
+fn living(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
     let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
     // A clock that was set back must not make a token last longer than it was given.
-    let left = u64::try_from(left.min(secrets.life)).ok()?;
+    let left = u64::try_from(left.min(secrets.life)).ok().filter(|left| *left > 0)?;
     let token = Token {
         life: Duration::from_millis(u64::try_from(secrets.life).unwrap_or(0)),
-        ..Token::new(secrets.access_token.clone(), Duration::from_millis(left))
+        ..Token::new(
+            secrets.access_token.clone(),
+            &secrets.api_url,
+            Duration::from_millis(left),
+        )
     };
     let rejected = than.is_some_and(|than| than.is(&token));
-    Some(token).filter(|token| !rejected && token.has_left(MARGIN))
+    Some(token).filter(|_| !rejected)
 }
 
 fn refused(problem: oauth::Error) -> Error {

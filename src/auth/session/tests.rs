@@ -31,9 +31,12 @@ impl Signed {
             .unwrap()
             .key;
         let secrets = Secrets {
-            client_id: sandbox::CLIENT_ID.to_owned().into(),
-            client_secret: sandbox::CLIENT_SECRET.to_owned().into(),
+            means: Means::Client {
+                id: sandbox::CLIENT_ID.to_owned().into(),
+                secret: sandbox::CLIENT_SECRET.to_owned().into(),
+            },
             access_token: "old".to_owned().into(),
+            api_url: "http://127.0.0.1:1".to_owned(),
             expires_at: 0,
             life: 3_600_000,
             refresh_token: Some(refresh_token.to_owned().into()),
