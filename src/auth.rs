@@ -4,5 +4,6 @@ pub mod broker;
 pub mod lock;
 pub mod master_key;
 pub mod oauth;
+pub mod rotation;
 pub mod session;
 pub mod vault;

@@ -13,6 +13,7 @@ mod doctor;
 mod install;
 mod login;
 mod logout;
+mod rotate;
 mod sandbox;
 mod serve;
 mod status;
@@ -53,6 +54,9 @@ enum Command {
         /// Print the findings as JSON.
         #[arg(long)]
         json: bool,
+        /// Instead, seal the sign-in with a new key; running clients go on.
+        #[arg(long, conflicts_with = "json")]
+        rotate_key: bool,
     },
     /// List the tools an AI client sees.
     Tools {
@@ -169,7 +173,10 @@ fn dispatch(command: Command, config: Config, given: &Settings) -> Result<Exit, 
         Command::Login(login) => login.run(&config),
         Command::Logout => logout::run(&config),
         Command::Status { json } => status::run(&config, json),
-        Command::Doctor { json } => doctor::run(&config, json),
+        Command::Doctor {
+            rotate_key: true, ..
+        } => rotate::run(&config),
+        Command::Doctor { json, .. } => doctor::run(&config, json),
         Command::Tools { json } => tools::run(&config, json),
         Command::Call {
             tool,

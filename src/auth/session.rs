@@ -25,6 +25,7 @@ use crate::{
         lock,
         master_key::{self, Place, Places},
         oauth,
+        rotation::Opened,
         session::renewal::{Renewal, Renewed},
         vault::{self, Head, Kind, Means, Secrets, Vault},
     },
@@ -338,7 +339,7 @@ impl Session {
         if let Some(device) = &profile.device {
             return Ok(Some(device.clone()));
         }
-        match self.0.read(profile).await?.2.means {
+        match self.0.read(profile).await?.secrets.means {
             Means::Device(broker) => Ok(Some(broker)),
             Means::Client { .. } => Ok(None),
         }
@@ -486,7 +487,7 @@ impl Inner {
         if let Some(device) = &profile.device {
             enrol(profile, device).await?;
         }
-        let (head, key, secrets) = self.read(profile).await?;
+        let Opened { head, secrets, .. } = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
@@ -503,7 +504,7 @@ impl Inner {
         // Nobody signs in or out under the lock.
         let stamped = profile.stamped();
         // Another process may have renewed while we waited; its tokens are ours too.
-        let (head, _, secrets) = self.read(profile).await?;
+        let Opened { head, key, secrets } = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
@@ -575,9 +576,16 @@ impl Inner {
                     return Ok(false);
                 }
                 let new = what.renewed;
+                // The key may have been changed since the tokens came.
+                let key = match to.vault.head()? {
+                    Some(head) if head.key_id != new.key.id() => {
+                        to.places.read(head.place, &head.key_id)?.0
+                    }
+                    _ => new.key,
+                };
                 Ok(to
                     .vault
-                    .finish_renewal(new.generation, &new.key, &new.secrets)?)
+                    .finish_renewal(new.generation, &key, &new.secrets)?)
             });
             match written.await {
                 Ok(written) => {
@@ -614,20 +622,11 @@ impl Inner {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn read(&self, profile: &Profile) -> Result<(Head, SealingKey, Secrets), Error> {
+    async fn read(&self, profile: &Profile) -> Result<Opened, Error> {
         let mut kept = self.key.lock().await;
         let profile = profile.clone();
         let known = kept.clone();
-        let read = blocking(move || {
-            let head = profile.vault.head()?.ok_or(Error::SignedOut)?;
-            let key = match known.filter(|key| key.id() == head.key_id) {
-                Some(key) => key,
-                None => profile.places.read(head.place)?,
-            };
-            let secrets = profile.vault.secrets(&key, &head)?;
-            Ok((head, key, secrets))
-        })
-        .await;
+        let read = blocking(move || profile.open(known.as_ref())).await;
         if let Err(Error::Key(problem)) = &read {
             let mut noted = self
                 .key_problem
@@ -636,7 +635,7 @@ impl Inner {
             *noted = Some((Instant::now(), problem.clone()));
         }
         let read = read?;
-        *kept = Some(read.1.clone());
+        *kept = Some(read.key.clone());
         Ok(read)
     }
 
@@ -667,7 +666,7 @@ async fn enrol(profile: &Profile, device: &Broker) -> Result<(), Error> {
         if vault.head()?.is_some() {
             return Ok(());
         }
-        let key = places.read(Place::Device)?;
+        let key = places.read_device()?;
         let nothing_yet = Secrets {
             means: Means::Device(device),
             access_token: String::new().into(),
