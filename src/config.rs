@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::{auth::broker::Broker, clock::Clock, origin, paths::Paths};
 
+/// The origin of the real thing.
+pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
+
 /// What may be set on the command line or by the environment.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Settings {
@@ -44,7 +47,8 @@ pub struct Settings {
     pub max_answer: Option<usize>,
 
     /// Longest time a tool call may take, in seconds.  [default: 240]
-    #[arg(long, env = "SF_MCP_TIMEOUT", global = true, value_name = "SECONDS")]
+    #[arg(long, env = "SF_MCP_TIMEOUT", global = true, value_name = "SECONDS",
+          allow_negative_numbers = true, value_parser = seconds)]
     pub timeout: Option<u64>,
 
     /// What to log on stderr: error, warn, info, debug or trace.  [default: warn]
@@ -199,7 +203,7 @@ impl Settings {
         let url = self
             .api_url
             .or(file.api_url)
-            .unwrap_or_else(|| "https://api.servicefusion.com".to_owned());
+            .unwrap_or_else(|| SERVICE_FUSION.to_owned());
         Ok(Config {
             profile,
             demo: self.demo,
@@ -208,7 +212,7 @@ impl Settings {
             set_now: self.now.is_some().then(|| clock.timestamp()),
             clock,
             max_answer: max_answer(self.max_answer.or(file.max_answer))?,
-            timeout: Duration::from_secs(self.timeout.or(file.timeout).unwrap_or(240).max(1)),
+            timeout: timeout(self.timeout.or(file.timeout))?,
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
             api_url: api_url(&url)?,
             rate_window: Duration::from_millis(self.rate_window_ms.unwrap_or(60_000)),
@@ -317,6 +321,28 @@ fn max_answer(bytes: Option<usize>) -> Result<usize, Error> {
             name: "the longest answer",
             value: bytes.to_string(),
             accepted: format!("it must be at least {SMALLEST} bytes to hold one record"),
+        }),
+    }
+}
+
+const SECONDS: &str = "a whole number of seconds from 1 to 3600";
+
+/// A timeout from the command line or the environment.
+fn seconds(text: &str) -> Result<u64, String> {
+    let refused = || format!("it must be {SECONDS}; left out, it is 240");
+    let seconds = text.trim().parse().map_err(|_| refused())?;
+    timeout(Some(seconds)).map_err(|_| refused())?;
+    Ok(seconds)
+}
+
+fn timeout(seconds: Option<u64>) -> Result<Duration, Error> {
+    match seconds {
+        None => Ok(Duration::from_mins(4)),
+        Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        Some(seconds) => Err(Error::Value {
+            name: "the timeout",
+            value: seconds.to_string(),
+            accepted: format!("it must be {SECONDS}"),
         }),
     }
 }

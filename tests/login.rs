@@ -8,8 +8,11 @@ use std::{
 use serde_json::json;
 
 use crate::support::{
-    Home, McpClient, Ran, Sandbox, Serve, http, run,
-    sign_in::{command, log_in, log_in_by_browser, login_with, server, status},
+    Home, McpClient, Ran, Sandbox, Serve, ZONE, http, run,
+    sign_in::{
+        BY_SECRET, command, log_in, log_in_by_browser, login_with, server, status, token_requests,
+        with_secret,
+    },
 };
 
 #[test]
@@ -319,7 +322,9 @@ fn status_and_doctor_say_what_to_do() {
     let nobody = run(&home, &["status"]);
     assert_eq!(nobody.code, Some(3));
     assert!(
-        nobody.stdout.contains("run `sf-mcp login`"),
+        nobody
+            .stdout
+            .starts_with("nobody is signed in\n  run `sf-mcp login` to"),
         "{}",
         nobody.stdout
     );
@@ -335,6 +340,114 @@ fn status_and_doctor_say_what_to_do() {
         .into();
     assert_eq!(doctor.code, Some(0), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("answers as"), "{}", doctor.stdout);
+}
+
+#[test]
+fn a_login_says_who_it_is_where_it_is_kept_and_what_comes_next() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let mut login = command(&sandbox, &home, BY_SECRET);
+    login.args(["--profile", "north"]);
+
+    let ran = with_secret(login, "sandbox-consumer-secret");
+
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for said in [
+        "as Carol Jennings <carol@lonestarcomfort.example.com> (profile north)".to_owned(),
+        "sf-mcp install claude-desktop --profile north".to_owned(),
+        ZONE.to_owned(),
+        home.path().join("config.toml").display().to_string(),
+        home.path()
+            .join("state/north/tokens.db")
+            .display()
+            .to_string(),
+        home.path().join("north.key").display().to_string(),
+    ] {
+        assert!(ran.stdout.contains(&said), "{said}: {}", ran.stdout);
+    }
+    let status: Ran = command(&sandbox, &home, &["status", "--profile", "north"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(
+        status
+            .stdout
+            .starts_with("signed in as Carol Jennings <carol@lonestarcomfort.example.com>\naccess lasts another 59 min and is renewed by itself\n"),
+        "{}",
+        status.stdout
+    );
+}
+
+#[cfg(unix)] // elsewhere the home folder is not taken from the environment
+#[test]
+fn doctor_and_logout_know_the_ai_clients_that_use_the_sign_in() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let ran = |arguments: &[&str]| {
+        let mut command = command(&sandbox, &home, arguments);
+        let ran: Ran = command.env("HOME", home.path()).output().unwrap().into();
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    log_in(&sandbox, &home);
+    ran(&["install", "cursor", "codex"]);
+
+    let doctor = ran(&["doctor"]);
+    let logout = ran(&["logout"]);
+
+    for client in ["Cursor           ", "Codex            "] {
+        let line = format!("ok       {client}starts this program for profile default, signed in");
+        assert!(doctor.contains(&line), "{doctor}");
+    }
+    assert!(logout.contains("sf-mcp uninstall cursor codex"), "{logout}");
+}
+
+#[test]
+fn an_empty_id_or_secret_is_refused_before_anything_is_sent() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+
+    let no_secret = login_with(&sandbox, &home, "  ");
+    let no_id = with_secret(
+        command(
+            &sandbox,
+            &home,
+            &["login", "--client-id", " ", "--client-secret-stdin"],
+        ),
+        "secret",
+    );
+
+    for (ran, what) in [(no_secret, "secret"), (no_id, "id")] {
+        assert_eq!(ran.code, Some(2), "{what}");
+        let says = format!("the client {what} is empty");
+        assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+    }
+    assert_eq!(token_requests(&sandbox), 0);
+}
+
+#[test]
+fn a_login_in_the_browser_says_which_redirect_address_the_app_needs() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let arguments = [
+        "login",
+        "--browser",
+        "--client-id=x",
+        "--client-secret-stdin",
+    ];
+
+    let no_secret = with_secret(command(&sandbox, &home, &arguments), "");
+    let mut login = command(&sandbox, &home, &arguments);
+    login.args(["--port", &port]);
+    let refused = with_secret(login, "x");
+
+    assert!(
+        no_secret.stderr.contains("must be http://127.0.0.1:"),
+        "{}",
+        no_secret.stderr
+    );
+    assert_eq!(refused.code, Some(1));
+    for says in [port.as_str(), "--port"] {
+        assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `sf-mcp login`: proves credentials with a real token, then keeps them sealed.
 
+mod asked;
 mod browser;
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 
 use anyhow::Context;
 use clap::Args;
@@ -12,19 +13,16 @@ use serde_json::Value;
 use crate::{
     auth::{
         lock,
-        master_key::{Chosen, Keychain, Slot},
+        master_key::{Chosen, Keychain, Place, Slot},
         oauth::{self, Grant},
         session::Profile,
         vault::{Kind, Secrets},
     },
-    cli::{Exit, Failure, print, runtime},
+    cli::{Exit, Failure, on_profile, print, runtime, status},
     config::Config,
+    paths::Paths,
     service_fusion::{client::build_http, record::Record},
 };
-
-const WHERE: &str = "\
-In Service Fusion, an administrator opens the developer settings and makes an \"OAuth Consumer\" \
-(or, for --browser, an \"OAuth App\"). Its id and secret are asked for here.";
 
 #[derive(Args)]
 pub(super) struct Login {
@@ -80,9 +78,13 @@ impl Login {
             .as_ref()
             .context("this system names no home folder; set SF_MCP_HOME")?;
         let profile = Profile::new(paths, &config.profile, &config.api_url);
-        let (client_id, client_secret) = self.credentials()?;
+        let redirect = self.redirect()?;
+        let asking = std::io::stdin().is_terminal() && !self.client_secret_stdin;
+        asked::explain(redirect.as_ref(), asking, self.port.is_some());
+        let client_id = asked::client_id(self.client_id.as_deref())?;
+        let client_secret = asked::client_secret(self.client_secret_stdin)?;
         let runtime = runtime()?;
-        let outcome = runtime.block_on(self.prove(config, &client_id, &client_secret));
+        let outcome = runtime.block_on(self.prove(config, redirect, &client_id, &client_secret));
         runtime.shutdown_background();
         let (kind, grant, account) = outcome?;
         let secrets = Secrets {
@@ -95,73 +97,32 @@ impl Login {
             account: account.clone(),
         };
         let chosen = self.keep(&profile, kind, &secrets)?;
-        print(&format!(
-            "Signed in to Service Fusion as {account} (profile {}).",
-            config.profile
-        ));
         if let Some(remark) = chosen.remark {
             print(&remark);
         }
-        print(
-            "AI clients on this machine use it from now on, also those that are already running. `sf-mcp status` shows it.",
-        );
+        print(&welcome(config, &profile, &account, chosen.place));
         Ok(Exit::Done)
     }
 
-    fn credentials(&self) -> Result<(String, SecretString), Failure> {
-        let terminal = std::io::stdin().is_terminal();
-        if self.client_id.is_none() && !terminal {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask on; give --client-id and --client-secret-stdin",
-            ));
-        }
-        if terminal && !self.client_secret_stdin {
-            eprintln!("{WHERE}\n");
-        }
-        let client_id = match &self.client_id {
-            Some(id) => id.trim().to_owned(),
-            None => asked("Client id: ")?,
-        };
-        if client_id.is_empty() {
-            return Err(Failure::new(Exit::Usage, "the client id is empty"));
-        }
-        let secret = if self.client_secret_stdin {
-            let mut line = String::new();
-            std::io::stdin()
-                .lock()
-                .read_line(&mut line)
-                .context("reading the client secret from stdin")?;
-            line.trim().to_owned()
-        } else if terminal {
-            dialoguer::Password::new()
-                .with_prompt("Client secret (not shown)")
-                .interact()
-                .context("asking for the client secret")?
-        } else {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask on; pass the secret with --client-secret-stdin",
-            ));
-        };
-        if secret.is_empty() {
-            return Err(Failure::new(Exit::Usage, "the client secret is empty"));
-        }
-        Ok((client_id, secret.into()))
+    /// Taken before anything is asked: an app in Service Fusion must name this address.
+    fn redirect(&self) -> Result<Option<browser::Redirect>, Failure> {
+        self.browser
+            .then(|| browser::Redirect::on(self.port.unwrap_or(0)))
+            .transpose()
     }
 
     /// A real token and `/v1/me`: nothing is stored before both have worked.
     async fn prove(
         &self,
         config: &Config,
+        redirect: Option<browser::Redirect>,
         client_id: &str,
         secret: &SecretString,
     ) -> Result<(Kind, Grant, String), Failure> {
         let http = build_http().context("preparing the connection")?;
         let origin = &config.api_url;
-        let (kind, grant) = if self.browser {
-            let allowed =
-                browser::allow(origin, client_id, self.port.unwrap_or(0), !self.no_open).await?;
+        let (kind, grant) = if let Some(redirect) = redirect {
+            let allowed = browser::allow(origin, client_id, redirect, !self.no_open).await?;
             let grant = oauth::authorization_code(
                 &http,
                 origin,
@@ -228,14 +189,33 @@ impl Login {
     }
 }
 
-fn asked(prompt: &str) -> Result<String, Failure> {
-    eprint!("{prompt}");
-    let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("asking for the client id")?;
-    Ok(line.trim().to_owned())
+/// What a person wants to know after a login, and what comes next. The API does not name the company.
+fn welcome(config: &Config, profile: &Profile, account: &str, place: Place) -> String {
+    let settings = config.paths.as_ref().map(Paths::config_file);
+    let settings = settings.unwrap_or_else(|| "config.toml".into());
+    [
+        format!(
+            "\nSigned in to Service Fusion as {account} (profile {}).\n",
+            config.profile
+        ),
+        format!(
+            "  kept in     {}, encrypted",
+            profile.vault.path().display()
+        ),
+        format!("  with        {}", status::key(profile, place)),
+        format!("  time zone   {}", config.clock.zone_name()),
+        "              If the company is in another one, write it as a line like".to_owned(),
+        "              time_zone = \"America/Chicago\"".to_owned(),
+        format!("              into the file {}", settings.display()),
+        format!(
+            "  next        sf-mcp install claude-desktop{}",
+            on_profile(&config.profile)
+        ),
+        "              `sf-mcp install` alone lists the other AI clients.\n".to_owned(),
+        "AI clients that have sf-mcp already use this sign-in from now on, without a restart."
+            .to_owned(),
+    ]
+    .join("\n")
 }
 
 /// In milliseconds.
@@ -248,8 +228,8 @@ fn sign_in_failed(problem: oauth::Error) -> Failure {
         oauth::Error::Refused(_) => Failure::new(
             Exit::SignedOut,
             format!(
-                "{problem}. Nothing was stored. Check the id and secret: without --browser they must be an OAuth Consumer's, \
-                 with it an OAuth App's"
+                "{problem}. Nothing was stored. Check that the id and secret were copied whole; without --browser they must be those of an \
+                 \"OAuth Consumer\", with --browser those of an \"OAuth App\" (Service Fusion: My Office > Developer Settings)"
             ),
         ),
         other => Failure::new(

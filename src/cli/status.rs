@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::{
+        master_key::Place,
         session::{self, Profile},
         vault::{Head, Secrets},
     },
-    cli::{Exit, Failure, company, print, runtime},
+    cli::{Exit, Failure, company, on_profile, print, runtime},
     config::{Config, Credentials},
 };
 
@@ -27,9 +28,9 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         fields["requests_a_minute"] = json!(limit);
         print(&serde_json::to_string_pretty(&fields)?);
     } else {
+        found.print(&on_profile(&config.profile));
         print(&format!("profile          {}", config.profile));
         print(&format!("service          {}", config.api_url));
-        found.print();
         print(&format!("time zone        {}", config.clock.zone_name()));
         print(&format!("requests left    {left} of {limit} this minute"));
     }
@@ -101,27 +102,34 @@ impl Found {
         }
     }
 
-    fn print(&self) {
+    fn print(&self, profile: &str) {
         match self {
-            Self::Nobody => print("signed in        no; run `sf-mcp login`, or try `sf-mcp demo`"),
-            Self::Sandbox => print("signed in        to the built-in sandbox company"),
+            Self::Nobody => print(&format!(
+                "nobody is signed in\n  run `sf-mcp login{profile}` to sign in to your company's Service Fusion\n  \
+                 run `sf-mcp demo` to see what sf-mcp does, without an account\n"
+            )),
+            Self::Sandbox => print("signed in to the built-in demo company\n"),
             Self::Environment(id) => print(&format!(
-                "signed in        by SF_MCP_CLIENT_ID ({id}); nothing is kept on this machine"
+                "signed in by SF_MCP_CLIENT_ID ({id})\naccess is asked for at each start; nothing is kept on this machine\n"
             )),
             Self::Profile(found) => {
-                let (profile, head, secrets) = found.as_ref();
+                let (files, head, secrets) = found.as_ref();
                 match &head.ended {
-                    None => print(&format!("signed in        as {}", secrets.account)),
+                    None => print(&format!(
+                        "signed in as {}\naccess {}\n",
+                        secrets.account,
+                        lasting(secrets)
+                    )),
                     Some(reason) => print(&format!(
-                        "signed in        no longer: {reason}; run `sf-mcp login`"
+                        "no longer signed in as {}: {reason}\n  run `sf-mcp login{profile}` to sign in again\n",
+                        secrets.account
                     )),
                 }
-                print(&format!("access           {}", lasting(secrets)));
                 print(&format!(
                     "kept in          {}",
-                    profile.vault.path().display()
+                    files.vault.path().display()
                 ));
-                print(&format!("protected by     {}", place(profile, head)));
+                print(&format!("protected by     {}", key(files, head.place)));
             }
         }
     }
@@ -133,14 +141,18 @@ fn left(secrets: &Secrets) -> i64 {
 
 fn lasting(secrets: &Secrets) -> String {
     match left(secrets) {
-        0 => "renewed at the next call".to_owned(),
-        seconds => format!("for {} min, then renewed by itself", seconds / 60),
+        0 => "is renewed by itself at the next call".to_owned(),
+        seconds @ 1..120 => format!("lasts another {seconds} s and is renewed by itself"),
+        seconds => format!(
+            "lasts another {} min and is renewed by itself",
+            seconds / 60
+        ),
     }
 }
 
-fn place(profile: &Profile, head: &Head) -> String {
-    use crate::auth::master_key::Place;
-    match head.place {
+/// What the sign-in is sealed with.
+pub(super) fn key(profile: &Profile, place: Place) -> String {
+    match place {
         Place::Keychain => "a key in the system's keychain".to_owned(),
         Place::Environment => "the key in SF_MCP_KEY".to_owned(),
         Place::File => format!("the key in {}", profile.places.file().display()),

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Home, McpClient, Ran, Sandbox, Serve, http, sf_mcp};
 
-const BY_SECRET: &[&str] = &[
+pub(crate) const BY_SECRET: &[&str] = &[
     "login",
     "--client-id",
     "sandbox-consumer",
