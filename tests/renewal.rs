@@ -292,11 +292,19 @@ fn a_token_endpoint_that_refuses_for_now_costs_nothing() {
 #[test]
 fn a_renewal_without_a_readable_answer_is_healed_or_asks_for_a_login() {
     for grant in GRANTS {
-        for fault in ["html", "malformed", "empty", "drop_before", "drop_after"] {
+        for fault in [
+            json!({"kind": "html"}),
+            json!({"kind": "malformed"}),
+            json!({"kind": "empty"}),
+            json!({"kind": "drop_before"}),
+            json!({"kind": "drop_after"}),
+            json!({"kind": "status", "status": 502, "html": true}),
+            json!({"kind": "status", "status": 504}),
+        ] {
             let (sandbox, home) = signed_in(grant);
             let mut client = server(&sandbox, &home);
             search(&mut client);
-            spoil_renewals(&sandbox, grant, 1, &json!({"kind": fault}));
+            spoil_renewals(&sandbox, grant, 1, &fault);
             expire_at_next_search(&sandbox);
 
             let first = try_search(&mut client);

@@ -173,13 +173,13 @@ impl Vault {
         if !self.path.exists() {
             return Ok(None);
         }
-        let connection = self.open_file()?;
+        let connection = database::open_to_read(&self.path)?;
         self.sqlite(read_head(&connection))
     }
 
     /// Opens every value, as they stood at one moment.
     pub fn secrets(&self, key: &SealingKey, head: &Head) -> Result<Secrets, Error> {
-        let mut connection = self.open_file()?;
+        let mut connection = database::open_to_read(&self.path)?;
         let transaction = self.sqlite(connection.transaction())?;
         // A rotation or a login may have come between reading the head and this.
         let now = self.sqlite(read_head(&transaction))?;
