@@ -170,8 +170,9 @@ pub fn broker_from_environment() -> Result<Option<Broker>, Error> {
             let broker = Broker::new(host, token.into()).ok_or_else(|| Error::Value {
                 name: TOKEN,
                 value: "not shown".to_owned(),
-                accepted: "it must be a token of letters, digits, `-` and `_`, as the bundle has it"
-                    .to_owned(),
+                accepted:
+                    "it must be a token of letters, digits, `-` and `_`, as the bundle has it"
+                        .to_owned(),
             })?;
             Ok(Some(broker))
         }

@@ -91,8 +91,7 @@ impl SfServer {
     ) -> Option<Result<Fields, ToolError>> {
         let tool = self.tools.iter().find(|tool| tool.name == name)?;
         let budget = call.company().max_answer;
-        let counted =
-            (self.company.usage).begin(tool.name, &call.caller, &call.patience.asked);
+        let counted = (self.company.usage).begin(tool.name, &call.caller, &call.patience.asked);
         let arguments = arguments::normalize(tool, arguments);
         let outcome = match arguments::check(tool, &arguments) {
             Ok(()) => {

@@ -296,7 +296,10 @@ impl Inner {
             }
             let mut desk = self.desk.lock().await;
             self.write(&mut desk).await;
-            if desk.next(self.every).is_some_and(|next| next <= Instant::now()) {
+            if desk
+                .next(self.every)
+                .is_some_and(|next| next <= Instant::now())
+            {
                 tokio::select! {
                     () = self.send(&mut desk) => {}
                     () = self.closing.cancelled() => return,

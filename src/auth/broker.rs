@@ -307,7 +307,11 @@ mod tests {
         assert!(!broker.digest().contains("planted"));
         let other = Broker::new("https://other.example.com".to_owned(), broker.token.clone());
         assert_ne!(other.unwrap().digest(), broker.digest());
-        for bad in ["", "short", "sfd_ 0123456789012345678901234567890123456789\r\nx: y"] {
+        for bad in [
+            "",
+            "short",
+            "sfd_ 0123456789012345678901234567890123456789\r\nx: y",
+        ] {
             assert!(Broker::new(String::new(), bad.to_owned().into()).is_none());
         }
     }

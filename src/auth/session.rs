@@ -31,7 +31,7 @@ use crate::{
     },
     config::Credentials,
     paths::Paths,
-    seal::SealingKey,
+    seal::{self, SealingKey},
 };
 
 mod renewal;
@@ -690,7 +690,9 @@ fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
 fn living(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
     let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
     // A clock that was set back must not make a token last longer than it was given.
-    let left = u64::try_from(left.min(secrets.life)).ok().filter(|left| *left > 0)?;
+    let left = u64::try_from(left.min(secrets.life))
+        .ok()
+        .filter(|left| *left > 0)?;
     let token = Token {
         life: Duration::from_millis(u64::try_from(secrets.life).unwrap_or(0)),
         ..Token::new(

@@ -7,8 +7,7 @@ use rmcp::{ServiceExt, service::ServerInitializeError, transport::io::stdio_pipe
 use crate::{
     cli::{Exit, Failure, company, runtime},
     config::Config,
-    server::{SfServer, transport::Opening},
-    service_fusion::client::Client,
+    server::{SfServer, call::Company, transport::Opening},
     tools,
 };
 
@@ -58,9 +57,9 @@ async fn serve(config: Config) -> Result<Exit, Failure> {
         tools::catalog(&config.toolsets, config.read_only),
         connected.company,
     );
-    let client = Arc::clone(&server.company().client);
+    let company = Arc::clone(server.company());
     let outcome = converse(server).await;
-    settle(&client).await;
+    settle(&company).await;
     outcome
 }
 
@@ -86,14 +85,16 @@ async fn converse(server: SfServer) -> Result<Exit, Failure> {
 }
 
 /// Before the process ends: a renewal that is cut off would cost the sign-in.
-pub(super) async fn settle(client: &Client) {
-    let settled = client.session().settled();
+/// The usage events of the last moments are written meanwhile.
+pub(super) async fn settle(company: &Company) {
+    let settled =
+        async { tokio::join!(company.client.session().settled(), company.usage.settled()) };
     tokio::pin!(settled);
     tokio::select! {
-        () = &mut settled => {}
+        _ = &mut settled => {}
         () = tokio::time::sleep(Duration::from_secs(1)) => {
             eprintln!("the sign-in is being renewed; sf-mcp ends when that is done, within half a minute");
-            settled.await;
+            let _ = settled.await;
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     auth::{
         master_key::Place,
         session::{self, Profile},
-        vault::{Head, Secrets},
+        vault::{Head, Kind, Secrets},
     },
     cli::{Exit, Failure, company, on_profile, print, runtime},
     config::{Config, Credentials},
@@ -17,7 +17,7 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let runtime = runtime()?;
     let (left, limit) = runtime.block_on(async {
         let connected = company::connect(config).await?;
-        Ok::<_, std::io::Error>(connected.company.client.budget().left().await)
+        Ok::<_, Failure>(connected.company.client.budget().left().await)
     })?;
     if as_json {
         let mut fields = found.json();
@@ -45,6 +45,8 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
 enum Found {
     Nobody,
     Environment(String),
+    /// Of the environment, at that hosting service, before its first token.
+    Device(String),
     Profile(Box<(Profile, Head, Secrets)>),
     Sandbox,
 }
@@ -56,17 +58,19 @@ fn read(config: &Config) -> Result<Found, Failure> {
     if let Some(credentials) = Credentials::from_environment() {
         return Ok(Found::Environment(credentials.client_id));
     }
-    let Some(paths) = &config.paths else {
+    let Some(profile) = company::profile(config)? else {
         return Ok(Found::Nobody);
     };
-    let profile = Profile::new(paths, &config.profile, &config.api_url);
     match profile.open(None) {
         Ok(opened) => Ok(Found::Profile(Box::new((
             profile,
             opened.head,
             opened.secrets,
         )))),
-        Err(session::Error::SignedOut) => Ok(Found::Nobody),
+        Err(session::Error::SignedOut) => Ok(match profile.device {
+            Some(device) => Found::Device(device.host().to_owned()),
+            None => Found::Nobody,
+        }),
         Err(problem) => Err(problem.into()),
     }
 }
@@ -87,11 +91,22 @@ impl Found {
             Self::Environment(id) => {
                 json!({"signed_in": true, "source": "environment", "client_id": id})
             }
+            Self::Device(host) => {
+                json!({"signed_in": true, "source": "environment device", "supervisor": host})
+            }
             Self::Profile(found) => {
                 let (profile, head, secrets) = found.as_ref();
+                let source = if profile.device.is_some() {
+                    "environment device"
+                } else {
+                    head.kind.word()
+                };
+                let supervisor = (head.kind == Kind::Device).then_some(&head.origin);
                 json!({
                     "signed_in": head.ended.is_none(),
-                    "source": head.kind.word(),
+                    "source": source,
+                    "supervisor": supervisor,
+                    "token_is_for": secrets.api_url,
                     "account": secrets.account,
                     "token_expires_in_s": left(secrets),
                     "key": head.place.word(),
@@ -112,13 +127,20 @@ impl Found {
             Self::Environment(id) => print(&format!(
                 "signed in by SF_MCP_CLIENT_ID ({id})\naccess is asked for at each start; nothing is kept on this machine\n"
             )),
+            Self::Device(host) => print(&format!(
+                "signed in by SF_MCP_DEVICE_TOKEN, through {host}\naccess is asked for at the first call\n"
+            )),
             Self::Profile(found) => {
                 let (files, head, secrets) = found.as_ref();
                 match &head.ended {
                     None => print(&format!(
-                        "signed in as {}\naccess {}\n",
-                        secrets.account,
+                        "signed in {}\naccess {}\n",
+                        account(head, secrets),
                         lasting(secrets)
+                    )),
+                    Some(reason) if head.kind == Kind::Device => print(&format!(
+                        "no longer signed in: {reason}\n  {}\n",
+                        head.remedy()
                     )),
                     Some(reason) => print(&format!(
                         "no longer signed in as {}: {reason}\n  run `sf-mcp login{profile}` to sign in again\n",
@@ -132,6 +154,16 @@ impl Found {
                 print(&format!("protected by     {}", key(files, head.place)));
             }
         }
+    }
+}
+
+/// Who is signed in, and through which hosting service. The environment's device says no name.
+pub(super) fn account(head: &Head, secrets: &Secrets) -> String {
+    let host = &head.origin;
+    match (head.kind, head.place) {
+        (Kind::Device, Place::Device) => format!("by SF_MCP_DEVICE_TOKEN, through {host}"),
+        (Kind::Device, _) => format!("as {}, through {host}", secrets.account),
+        _ => format!("as {}", secrets.account),
     }
 }
 
@@ -156,5 +188,6 @@ pub(super) fn key(profile: &Profile, place: Place) -> String {
         Place::Keychain => "a key in the system's keychain".to_owned(),
         Place::Environment => "the key in SF_MCP_KEY".to_owned(),
         Place::File => format!("the key in {}", profile.places.file().display()),
+        Place::Device => "a key made of SF_MCP_DEVICE_TOKEN".to_owned(),
     }
 }

@@ -16,6 +16,9 @@ const MOST: usize = 500;
 /// The wait doubles with each attempt that fails, up to this many times the first one.
 const LONGEST_WAIT: u32 = 64;
 
+/// The last events of a device that is given up are tried to be sent for so long.
+const LAST: Duration = Duration::from_secs(10);
+
 /// A hosting service and what it has not got yet.
 #[derive(Debug)]
 pub struct Sender {
@@ -86,6 +89,14 @@ impl Sender {
                 tracing::warn!(%problem, "the usage events cannot be removed after they were sent");
                 return false;
             }
+        }
+    }
+
+    /// Sends all there is whatever failed before: nobody will do it later.
+    pub async fn send_rest(&mut self, http: &reqwest::Client) {
+        if self.spool.left().is_ok_and(|left| left.waiting > 0) {
+            let _ = self.spool.wait(Duration::ZERO).await;
+            let _ = tokio::time::timeout(LAST, self.send(http)).await;
         }
     }
 
