@@ -16,10 +16,16 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::session::{self, Session},
+    auth::{
+        broker::Broker,
+        session::{self, Session},
+    },
     paths::Paths,
     service_fusion::client::{asked::Asked, build_http},
-    usage::sender::Sender,
+    usage::{
+        sender::Sender,
+        spool::{Left, Spool},
+    },
 };
 
 pub mod sender;
@@ -29,8 +35,8 @@ pub mod spool;
 const GATHERING: Duration = Duration::from_millis(500);
 /// Most events in memory, when the spool cannot be written.
 const MOST_IN_MEMORY: usize = 10_000;
-/// The end of a process waits no longer than this for a hosting service.
-const PARTING: Duration = Duration::from_secs(2);
+/// The end of a process waits no longer than this for a hosting service, once for each request.
+const PARTING: Duration = Duration::from_secs(1);
 
 /// How a call ended. A closed list: no word of an answer gets into an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -127,8 +133,9 @@ struct Inner {
 /// For whom events are written and sent.
 #[derive(Debug, Default)]
 struct Desk {
-    /// As of which login; `None` when it must be looked up.
-    looked_up: Option<Option<SystemTime>>,
+    looked_up: bool,
+    /// As of which login that was.
+    stamped: Option<SystemTime>,
     sender: Option<Sender>,
     http: Option<reqwest::Client>,
     /// Whether the spool may hold something.
@@ -182,14 +189,19 @@ impl Usage {
         if !inner.running.load(Ordering::Acquire) {
             return;
         }
-        let parting = async {
-            let mut desk = inner.desk.lock().await;
-            inner.write(&mut desk).await;
-            inner.send(&mut desk).await;
-        };
-        if tokio::time::timeout(PARTING, parting).await.is_err() {
+        let mut desk = inner.desk.lock().await;
+        inner.write(&mut desk).await;
+        if tokio::time::timeout(PARTING, inner.send(&mut desk))
+            .await
+            .is_err()
+        {
             tracing::debug!("usage events stay in the spool for the next process");
         }
+    }
+
+    /// What waits in the spool of `broker`, for people.
+    pub fn left(paths: &Paths, broker: &Broker) -> Option<Left> {
+        Spool::new(paths.usage_spool(&broker.digest())).left().ok()
     }
 }
 
@@ -302,10 +314,16 @@ impl Inner {
             {
                 tokio::select! {
                     () = self.send(&mut desk) => {}
-                    () = self.closing.cancelled() => return,
+                    () = self.closed() => return,
                 }
             }
         }
+    }
+
+    /// A request that is under way at the end is worth a moment: cut off, its events would come twice.
+    async fn closed(&self) {
+        self.closing.cancelled().await;
+        tokio::time::sleep(PARTING).await;
     }
 
     /// Moves what is in memory to the spool. Events of a login that no service lends to are nobody's.
@@ -340,7 +358,7 @@ impl Inner {
 
     async fn look_up(&self, desk: &mut Desk) -> Result<(), session::Error> {
         let stamped = self.session.stamped();
-        if desk.looked_up == Some(stamped) {
+        if desk.looked_up && desk.stamped == stamped {
             return Ok(());
         }
         let lender = match self.session.lender().await {
@@ -351,7 +369,7 @@ impl Inner {
         // A process before this one may have left something.
         desk.pending = lender.is_some();
         desk.sender = lender.map(|broker| Sender::new(broker, &self.paths, self.every));
-        desk.looked_up = Some(stamped);
+        (desk.looked_up, desk.stamped) = (true, stamped);
         Ok(())
     }
 }

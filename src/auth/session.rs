@@ -150,7 +150,7 @@ enum Source {
     /// Credentials of the environment or of the sandbox; nothing is kept.
     Credentials(Credentials),
     /// The profile's sign-in.
-    Profile(Profile),
+    Profile(Box<Profile>),
     Nobody,
 }
 
@@ -257,7 +257,7 @@ impl Session {
     pub fn new(origin: String, credentials: Option<Credentials>, profile: Option<Profile>) -> Self {
         let source = match (credentials, profile) {
             (Some(credentials), _) => Source::Credentials(credentials),
-            (None, Some(profile)) => Source::Profile(profile),
+            (None, Some(profile)) => Source::Profile(Box::new(profile)),
             (None, None) => Source::Nobody,
         };
         Self(Arc::new(Inner {

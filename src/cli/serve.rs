@@ -84,19 +84,20 @@ async fn converse(server: SfServer) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Before the process ends: a renewal that is cut off would cost the sign-in.
-/// The usage events of the last moments are written meanwhile.
+/// Before the process ends: a renewal that is cut off would cost the sign-in, and the last usage events are written.
 pub(super) async fn settle(company: &Company) {
-    let settled =
-        async { tokio::join!(company.client.session().settled(), company.usage.settled()) };
-    tokio::pin!(settled);
-    tokio::select! {
-        _ = &mut settled => {}
-        () = tokio::time::sleep(Duration::from_secs(1)) => {
-            eprintln!("the sign-in is being renewed; sf-mcp ends when that is done, within half a minute");
-            let _ = settled.await;
+    let renewal = async {
+        let settled = company.client.session().settled();
+        tokio::pin!(settled);
+        tokio::select! {
+            () = &mut settled => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                eprintln!("the sign-in is being renewed; sf-mcp ends when that is done, within half a minute");
+                settled.await;
+            }
         }
-    }
+    };
+    tokio::join!(renewal, company.usage.settled());
 }
 
 /// Ends on the signals with which clients stop a server.

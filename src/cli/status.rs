@@ -6,10 +6,11 @@ use crate::{
     auth::{
         master_key::Place,
         session::{self, Profile},
-        vault::{Head, Kind, Secrets},
+        vault::{Head, Kind, Means, Secrets},
     },
     cli::{Exit, Failure, company, on_profile, print, runtime},
     config::{Config, Credentials},
+    usage::Usage,
 };
 
 pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
@@ -28,7 +29,7 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         fields["requests_a_minute"] = json!(limit);
         print(&serde_json::to_string_pretty(&fields)?);
     } else {
-        found.print(&on_profile(&config.profile));
+        found.print(config);
         print(&format!("profile          {}", config.profile));
         print(&format!("service          {}", config.api_url));
         print(&format!("time zone        {}", config.clock.zone_name()));
@@ -117,7 +118,8 @@ impl Found {
         }
     }
 
-    fn print(&self, profile: &str) {
+    fn print(&self, config: &Config) {
+        let profile = on_profile(&config.profile);
         match self {
             Self::Nobody => print(&format!(
                 "nobody is signed in\n  run `sf-mcp login{profile}` to sign in to your company's Service Fusion\n  \
@@ -152,6 +154,9 @@ impl Found {
                     files.vault.path().display()
                 ));
                 print(&format!("protected by     {}", key(files, head.place)));
+                if let Some(left) = usage_left(config, secrets) {
+                    print(&format!("usage events     {left}"));
+                }
             }
         }
     }
@@ -180,6 +185,23 @@ fn lasting(secrets: &Secrets) -> String {
             seconds / 60
         ),
     }
+}
+
+/// What a hosting service has not been told yet.
+pub(super) fn usage_left(config: &Config, secrets: &Secrets) -> Option<String> {
+    let Means::Device(broker) = &secrets.means else {
+        return None;
+    };
+    let left = Usage::left(config.paths.as_ref()?, broker)?;
+    let dropped = match left.dropped {
+        0 => String::new(),
+        dropped => format!("; {dropped} had to be given up"),
+    };
+    Some(format!(
+        "{} wait to be sent to {}{dropped}",
+        left.waiting,
+        broker.host()
+    ))
 }
 
 /// What the sign-in is sealed with.
