@@ -6,4 +6,5 @@ pub mod master_key;
 pub mod oauth;
 pub mod rotation;
 pub mod session;
+pub mod steps;
 pub mod vault;

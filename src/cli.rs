@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, Settings};
+use crate::{
+    config::{Config, Settings},
+    paths::Paths,
+};
 
 mod call;
 mod company;
@@ -128,8 +131,11 @@ pub fn run() -> ExitCode {
     let given = cli.settings.clone();
     let outcome = match cli.settings.resolve() {
         Ok(config) => {
-            crate::logging::start(&config.log);
-            dispatch(cli.command.unwrap_or(Command::Serve), config, &given)
+            let command = cli.command.unwrap_or(Command::Serve);
+            let serving = matches!(command, Command::Serve);
+            let paths = config.paths.as_ref().filter(|_| serving);
+            crate::logging::start(&config.log, paths.map(Paths::log_folder));
+            dispatch(command, config, &given)
         }
         Err(problem) => Err(Failure::new(Exit::Usage, problem.to_string())),
     };

@@ -36,6 +36,11 @@ impl Paths {
         self.state.join(&self.profile)
     }
 
+    /// The log files of this profile's servers, one a day.
+    pub fn log_folder(&self) -> PathBuf {
+        self.profile_folder().join("logs")
+    }
+
     /// The requests that all processes of this profile sent in the last minute.
     pub fn request_ledger(&self) -> PathBuf {
         self.profile_folder().join("requests.log")

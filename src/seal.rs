@@ -36,17 +36,27 @@ impl SealingKey {
         Ok(Self(bytes))
     }
 
-    /// A key of its own for each `label`, from a secret with at least as much chance in it as a key has.
-    pub fn derive(secret: &[u8], label: &str) -> Result<Self, Error> {
-        let mut code = Hmac::<Sha256>::new_from_slice(secret).map_err(|_| Error::NotAKey)?;
-        code.update(label.as_bytes());
-        Ok(Self(Zeroizing::new(code.finalize().into_bytes().into())))
-    }
-
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let decoded = Zeroizing::new(STANDARD.decode(text.trim()).map_err(|_| Error::NotAKey)?);
         let bytes: [u8; 32] = decoded.as_slice().try_into().map_err(|_| Error::NotAKey)?;
         Ok(Self(Zeroizing::new(bytes)))
+    }
+
+    /// A key for one purpose, made of a secret that has at least 256 bits of chance in it. `purpose` tells keys of one
+    /// secret apart; they say nothing of one another (HMAC-SHA-256 as in RFC 5869, without the expanding step).
+    pub fn derived(secret: &[u8], purpose: &str) -> Self {
+        Self(Zeroizing::new(keyed_hash(secret, purpose.as_bytes())))
+    }
+
+    /// A key for one purpose, made of this one.
+    #[must_use]
+    pub fn derive(&self, purpose: &str) -> Self {
+        Self::derived(self.0.as_slice(), purpose)
+    }
+
+    /// HMAC-SHA-256 of a message under this key: what cannot be guessed without the key.
+    pub fn hash(&self, message: &[u8]) -> [u8; 32] {
+        keyed_hash(self.0.as_slice(), message)
     }
 
     pub fn to_base64(&self) -> Zeroizing<String> {
@@ -96,6 +106,15 @@ impl SealingKey {
     }
 }
 
+fn keyed_hash(key: &[u8], message: &[u8]) -> [u8; 32] {
+    // Only keys of a fixed length can be refused, and this hash takes any.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        unreachable!("HMAC takes keys of any length")
+    };
+    mac.update(message);
+    mac.finalize().into_bytes().into()
+}
+
 impl std::fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SealingKey([redacted])")
@@ -107,6 +126,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn keys_for_different_purposes_are_different() {
+        let secret = [7; 32];
+        let (one, other) = (
+            SealingKey::derived(&secret, "one"),
+            SealingKey::derived(&secret, "other"),
+        );
+        assert_ne!(one.id(), other.id());
+        assert_eq!(one.id(), SealingKey::derived(&secret, "one").id());
+        assert_ne!(one.hash(b"123456"), other.hash(b"123456"));
+        // RFC 4231, test case 1.
+        let known = keyed_hash(&[0x0b; 20], b"Hi There");
+        assert_eq!(known[..4], [0xb0, 0x34, 0x4c, 0x61]);
+    }
 
     #[test]
     fn a_value_opens_only_where_it_was_sealed() {

@@ -135,6 +135,31 @@ fn a_new_key_takes_the_old_one_s_place_in_the_keychain() {
 }
 
 #[test]
+fn a_rotation_in_the_keychain_may_be_cut_off_at_any_step() {
+    let Some(session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    let rotate = ["doctor", "--rotate-key"];
+    for (step, left) in [("next key written", 2), ("resealed", 2), ("promoted", 1)] {
+        let died = command(&sandbox, &home, &rotate)
+            .envs(session.variables())
+            .env("SF_MCP_STOP_AT", step)
+            .output()
+            .unwrap();
+        assert_eq!(died.status.code(), None, "{step}");
+        assert_eq!(session.secrets(), left, "{step}");
+
+        search(&mut server_in(&session, &sandbox, &home));
+        succeeded(&run_in(&session, &sandbox, &home, &rotate));
+
+        assert_eq!(session.secrets(), 1, "{step}");
+        search(&mut server_in(&session, &sandbox, &home));
+    }
+}
+
+#[test]
 fn a_rotation_with_a_locked_keychain_changes_nothing() {
     let Some(mut session) = Session::start() else {
         return;

@@ -161,6 +161,69 @@ fn keys_change_while_calls_and_renewals_go_on() {
     assert_eq!(sandbox.state()["refresh_reuse"], 0);
 }
 
+/// Ends at the first byte after that step, as if killed.
+fn rotate_and_die(sandbox: &Sandbox, home: &Home, step: &str) {
+    let ran = rotate_with(sandbox, home, &[("SF_MCP_STOP_AT", step)]);
+    assert!(!matches!(ran.code, Some(0..=4)), "{step}: {}", ran.stderr);
+}
+
+const STEPS: [&str; 3] = ["next key written", "resealed", "promoted"];
+
+#[test]
+fn a_rotation_cut_off_at_any_step_costs_nothing() {
+    for grant in GRANTS {
+        for step in STEPS {
+            let (sandbox, home) = signed_in(grant);
+            let mut running = server(&sandbox, &home);
+            search(&mut running);
+
+            rotate_and_die(&sandbox, &home, step);
+
+            assert_eq!(status(&sandbox, &home)["signed_in"], true, "{step}");
+            // The next one to read the key ends what was begun.
+            assert_eq!(next_key_file(&home).exists(), step == "next key written");
+            search(&mut server(&sandbox, &home));
+            expire_at_next_search(&sandbox);
+            search(&mut running);
+            succeeded(&rotate(&sandbox, &home));
+            assert!(!next_key_file(&home).exists());
+            expire_at_next_search(&sandbox);
+            search(&mut running);
+            search(&mut server(&sandbox, &home));
+            assert_eq!(sandbox.state()["refresh_reuse"], 0);
+        }
+    }
+}
+
+#[test]
+fn what_is_done_after_a_cut_off_rotation_finds_the_right_key() {
+    for step in STEPS {
+        let (sandbox, home) = signed_in(Grant::ClientCredentials);
+        let mut running = server(&sandbox, &home);
+        search(&mut running);
+
+        // A renewal, another rotation that dies, a login, a logout: each is the first to come.
+        rotate_and_die(&sandbox, &home, step);
+        expire_at_next_search(&sandbox);
+        search(&mut running);
+        rotate_and_die(&sandbox, &home, step);
+        rotate_and_die(&sandbox, &home, step);
+        search(&mut server(&sandbox, &home));
+        rotate_and_die(&sandbox, &home, step);
+        log_in(&sandbox, &home);
+        search(&mut running);
+        search(&mut server(&sandbox, &home));
+        rotate_and_die(&sandbox, &home, step);
+        let out = command(&sandbox, &home, &["logout"]).output().unwrap();
+
+        assert!(out.status.success());
+        assert!(!key_file(&home).exists(), "{step}");
+        assert!(!next_key_file(&home).exists(), "{step}");
+        log_in(&sandbox, &home);
+        search(&mut running);
+    }
+}
+
 #[test]
 fn values_from_before_a_rotation_do_not_open() {
     let (sandbox, home) = signed_in(Grant::Browser);

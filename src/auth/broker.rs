@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     auth::oauth::{LONGEST_LIFE, without_address},
     origin,
-    seal::{self, SealingKey},
+    seal::SealingKey,
 };
 
 /// The service asks Service Fusion itself where it has no token left, and that may take a while.
@@ -118,8 +118,8 @@ impl Broker {
     }
 
     /// Seals what is kept for a token that comes from the environment.
-    pub fn sealing_key(&self) -> Result<SealingKey, seal::Error> {
-        SealingKey::derive(
+    pub fn sealing_key(&self) -> SealingKey {
+        SealingKey::derived(
             self.token.expose_secret().as_bytes(),
             &format!("sf-mcp lent tokens 1\n{}", self.host),
         )

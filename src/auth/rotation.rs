@@ -9,6 +9,7 @@ use crate::{
         lock,
         master_key::{self, Place, Slot},
         session::{Error, Profile},
+        steps,
         vault::{self, Head, Secrets},
     },
     seal::SealingKey,
@@ -61,6 +62,7 @@ impl Profile {
         self.vault.secrets(&old, &head)?;
         self.places.settle(place, &head.key_id)?;
         let next = self.places.put_next(place, &head.key_id)?;
+        steps::reached("next key written");
         if let Err(problem) = self.vault.reseal(&head, &old, &next) {
             // The commit may have failed or only what came after it.
             if let Ok(head) = self.head() {
@@ -68,7 +70,9 @@ impl Profile {
             }
             return Err(problem.into());
         }
+        steps::reached("resealed");
         let remark = self.places.promote(place).err();
+        steps::reached("promoted");
         Ok(Rotated { place, remark })
     }
 

@@ -27,11 +27,12 @@ use crate::{
         oauth,
         rotation::Opened,
         session::renewal::{Renewal, Renewed},
+        steps,
         vault::{self, Head, Kind, Means, Secrets, Vault},
     },
     config::Credentials,
     paths::Paths,
-    seal::{self, SealingKey},
+    seal::SealingKey,
 };
 
 mod renewal;
@@ -183,15 +184,15 @@ impl Profile {
         name: &str,
         origin: &str,
         device: Broker,
-    ) -> Result<Self, seal::Error> {
+    ) -> Self {
         let file = |end: &str| paths.device_file(&device.digest(), end);
-        Ok(Self {
+        Self {
             vault: Vault::new(file("db"), name, origin),
-            places: Places::new(paths).with_device(device.sealing_key()?),
+            places: Places::new(paths).with_device(device.sealing_key()),
             lock_file: file("lock"),
             stamp_file: file("stamp"),
             device: Some(device),
-        })
+        }
     }
 
     /// Tells serving processes that somebody has signed in or out.
@@ -497,10 +498,11 @@ impl Inner {
         if let Some(token) = living(&secrets, than).filter(|_| self.was_in_vain()) {
             return Ok(token);
         }
-        let _held = tokio::select! {
+        let held = tokio::select! {
             taken = lock::take(profile.lock_file.clone()) => taken?,
             () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
         };
+        steps::reached("lock taken");
         // Nobody signs in or out under the lock.
         let stamped = profile.stamped();
         // Another process may have renewed while we waited; its tokens are ours too.
@@ -538,7 +540,10 @@ impl Inner {
         );
         // Whatever becomes of the file, this process can go on with them.
         self.keep(&token, stamped);
-        match self.write(profile, Unwritten { renewed, stamped }).await {
+        let written = self.write(profile, Unwritten { renewed, stamped }).await;
+        drop(held);
+        steps::reached("lock released");
+        match written {
             Ok(true) => Ok(token),
             Ok(false) => {
                 self.forget();
@@ -589,6 +594,7 @@ impl Inner {
             });
             match written.await {
                 Ok(written) => {
+                    steps::reached("tokens written");
                     self.set_unwritten(None);
                     return Ok(written);
                 }

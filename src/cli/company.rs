@@ -76,7 +76,7 @@ pub(super) fn profile(config: &Config) -> Result<Option<Profile>, Failure> {
     let (name, origin) = (&config.profile, &config.api_url);
     match (&config.paths, device) {
         (Some(paths), None) => Ok(Some(Profile::new(paths, name, origin))),
-        (Some(paths), Some(device)) => Ok(Some(Profile::of_device(paths, name, origin, device)?)),
+        (Some(paths), Some(device)) => Ok(Some(Profile::of_device(paths, name, origin, device))),
         (None, None) => Ok(None),
         (None, Some(_)) => Err(Failure::new(
             Exit::Failed,

@@ -1,11 +1,5 @@
-//! The hosting service; it does not exist yet and says so.
+//! The command line of the hosting service.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    eprintln!(
-        "sf-supervisor is not available yet: this build contains only sf-mcp, the server for one company. \
-         Run `sf-mcp demo` to see what that one does."
-    );
-    ExitCode::FAILURE
+fn main() -> std::process::ExitCode {
+    sf_supervisor::cli::run()
 }

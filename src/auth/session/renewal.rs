@@ -9,6 +9,7 @@ use crate::{
     auth::{
         broker, oauth,
         session::{ENDING, Error, blocking},
+        steps,
         vault::{Head, Kind, Means, Secrets, Vault},
     },
     seal::SealingKey,
@@ -74,10 +75,12 @@ impl Renewal<'_> {
                 "the sign-in changed meanwhile; try again".to_owned(),
             ));
         }
+        steps::reached("intent written");
         let brought = match self.ask().await {
             Ok(brought) => brought,
             Err(problem) => return self.failed(problem).await,
         };
+        steps::reached("answer received");
         let secrets = Secrets {
             access_token: brought.access_token,
             api_url: brought.api_url,

@@ -1,0 +1,91 @@
+//! Every command and flag.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::Settings;
+
+mod serve;
+
+/// Hosts Service Fusion's MCP server for many companies.
+///
+/// `sf-supervisor serve --dev` runs everything on this machine, without an account and without set-up.
+#[derive(Parser)]
+#[command(name = "sf-supervisor", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until asked to stop.
+    Serve,
+}
+
+/// How a command ended, as the exit code says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    Failed = 1,
+    Usage = 2,
+}
+
+/// A command's failure: what to print and how to exit.
+#[derive(Debug)]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+impl Failure {
+    fn usage(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self {
+            exit: Exit::Failed,
+            message: format!("{:#}", error.into()),
+        }
+    }
+}
+
+/// Reads the command line and runs what it asks for.
+pub fn run() -> ExitCode {
+    let cli = parse();
+    let outcome = cli
+        .settings
+        .resolve()
+        .map_err(|problem| Failure::usage(problem.to_string()))
+        .and_then(|config| match cli.command {
+            Command::Serve => serve::run(config),
+        });
+    match outcome {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(failure) => {
+            eprintln!("sf-supervisor: {}", failure.message);
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}
+
+/// The help names variables but not their values: it is pasted into messages.
+fn parse() -> Cli {
+    fn quiet(command: clap::Command) -> clap::Command {
+        command
+            .mut_args(|argument| argument.hide_env_values(true))
+            .mut_subcommands(quiet)
+    }
+    Cli::from_arg_matches(&quiet(Cli::command()).get_matches())
+        .unwrap_or_else(|problem| problem.exit())
+}

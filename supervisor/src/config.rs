@@ -1,0 +1,448 @@
+//! Settings: a flag wins over its environment variable, that over the configuration file, that over the default.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use ipnet::IpNet;
+use secrecy::SecretString;
+use serde::Deserialize;
+
+/// What may be set on the command line or by the environment. Secrets come by the environment or by files alone.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Settings {
+    /// Everything on this machine with no set-up: SQLite, the Service Fusion sandbox, mails as files.
+    #[arg(long, global = true)]
+    pub dev: bool,
+
+    /// Address to serve on.  [default: 127.0.0.1:8080]
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_LISTEN",
+        global = true,
+        value_name = "ADDRESS"
+    )]
+    pub listen: Option<SocketAddr>,
+
+    /// Address at which people and AI clients reach this service, such as `https://mcp.example.com`.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_PUBLIC_URL",
+        global = true,
+        value_name = "URL"
+    )]
+    pub public_url: Option<String>,
+
+    /// Folder of a `sqlite://` file, or `postgres://…`.  [default: `sqlite://` in the state folder]
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_DATABASE_URL",
+        global = true,
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub database_url: Option<String>,
+
+    /// File with the master key, 32 bytes in base64.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_MASTER_KEY_FILE",
+        global = true,
+        value_name = "FILE"
+    )]
+    pub master_key_file: Option<PathBuf>,
+
+    /// Sender of mails, such as `Service Fusion MCP <mcp@example.com>`.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_MAIL_FROM",
+        global = true,
+        value_name = "ADDRESS"
+    )]
+    pub mail_from: Option<String>,
+
+    /// Write mails as `.eml` files into this folder instead of sending them.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_MAIL_DIR",
+        global = true,
+        value_name = "FOLDER"
+    )]
+    pub mail_dir: Option<PathBuf>,
+
+    /// Service Fusion's origin.  [default: `https://api.servicefusion.com`]
+    #[arg(long, env = "SF_SUPERVISOR_API_URL", global = true, value_name = "URL")]
+    pub api_url: Option<String>,
+
+    /// E-mail addresses of the operators (comma list).
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_OPERATORS",
+        global = true,
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
+    pub operators: Option<Vec<String>>,
+
+    /// The sf-mcp program.  [default: beside this one]
+    #[arg(long, env = "SF_SUPERVISOR_CHILD", global = true, value_name = "FILE")]
+    pub child: Option<PathBuf>,
+
+    /// Address for /metrics; without it there are none.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_METRICS_LISTEN",
+        global = true,
+        value_name = "ADDRESS"
+    )]
+    pub metrics_listen: Option<SocketAddr>,
+
+    /// Proxies whose X-Forwarded-For is believed (comma list of addresses or networks).
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_TRUSTED_PROXIES",
+        global = true,
+        value_name = "LIST",
+        value_delimiter = ','
+    )]
+    pub trusted_proxies: Option<Vec<String>>,
+
+    /// File with the settings above, the tiers and the limits.
+    #[arg(
+        id = "config",
+        long,
+        env = "SF_SUPERVISOR_CONFIG",
+        global = true,
+        value_name = "FILE"
+    )]
+    pub file: Option<PathBuf>,
+
+    /// What to log: error, warn, info, debug or trace.  [default: info]
+    #[arg(long, env = "SF_SUPERVISOR_LOG", global = true, value_name = "LEVEL")]
+    pub log: Option<String>,
+}
+
+/// The configuration file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the names are those of the settings"
+)]
+struct File {
+    listen: Option<SocketAddr>,
+    public_url: Option<String>,
+    database_url: Option<String>,
+    master_key_file: Option<PathBuf>,
+    mail_from: Option<String>,
+    mail_dir: Option<PathBuf>,
+    api_url: Option<String>,
+    operators: Option<Vec<String>>,
+    child: Option<PathBuf>,
+    metrics_listen: Option<SocketAddr>,
+    trusted_proxies: Option<Vec<String>>,
+    log: Option<String>,
+    default_tier: Option<String>,
+    tiers: BTreeMap<String, Tier>,
+}
+
+/// How much a tenant may ask for.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, serde::Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tier {
+    /// Calls a minute, steadily.
+    pub per_minute: u32,
+    /// Calls at once after a pause.
+    pub burst: u32,
+    /// Calls a day (UTC).
+    pub per_day: u32,
+}
+
+/// Where the real Service Fusion is.
+pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{name} is `{value}`, but {accepted}")]
+    Value {
+        name: &'static str,
+        value: String,
+        accepted: &'static str,
+    },
+    #[error("{name} is not set: {why}")]
+    Missing {
+        name: &'static str,
+        why: &'static str,
+    },
+    #[error("{path}: {problem}")]
+    File { path: PathBuf, problem: String },
+}
+
+/// Where mails go.
+#[derive(Clone, Debug)]
+pub enum Mail {
+    Smtp(SecretString),
+    Folder(PathBuf),
+}
+
+/// Settings with everything decided.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub dev: bool,
+    pub listen: SocketAddr,
+    /// Without a slash at its end.
+    pub public_url: String,
+    pub database_url: SecretString,
+    pub master_key_file: Option<PathBuf>,
+    pub mail: Mail,
+    pub mail_from: String,
+    /// Without a slash at its end.
+    pub api_url: String,
+    /// In lower case.
+    pub operators: Vec<String>,
+    pub child: PathBuf,
+    pub metrics_listen: Option<SocketAddr>,
+    pub trusted_proxies: Vec<IpNet>,
+    pub log: String,
+    pub default_tier: String,
+    pub tiers: BTreeMap<String, Tier>,
+    /// Where `--dev` keeps its files, and the default database.
+    pub state_folder: PathBuf,
+}
+
+impl Settings {
+    /// Reads the configuration file and decides every setting.
+    pub fn resolve(self) -> Result<Config, Error> {
+        let file = self
+            .file
+            .as_deref()
+            .map_or_else(|| Ok(File::default()), read)?;
+        let dev = self.dev;
+        let state_folder = state_folder(dev);
+        let listen = self
+            .listen
+            .or(file.listen)
+            .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let database_url = self.database_url.or(file.database_url).unwrap_or_else(|| {
+            format!("sqlite://{}", state_folder.join("supervisor.db").display())
+        });
+        let mail_dir = self
+            .mail_dir
+            .or(file.mail_dir)
+            .or_else(|| dev.then(|| state_folder.join("mail")));
+        let mail = match (mail_dir, variable("SF_SUPERVISOR_SMTP_URL")) {
+            (Some(folder), _) => Mail::Folder(folder),
+            (None, Some(url)) => Mail::Smtp(url.into()),
+            (None, None) => {
+                return Err(Error::Missing {
+                    name: "SF_SUPERVISOR_SMTP_URL",
+                    why: "sign-up needs mail; set smtp://, smtps:// or SF_SUPERVISOR_MAIL_DIR, or start with --dev",
+                });
+            }
+        };
+        let (tiers, default_tier) = tiers(file.tiers, file.default_tier)?;
+        Ok(Config {
+            dev,
+            listen,
+            public_url: public_url(self.public_url.or(file.public_url), dev, listen)?,
+            database_url: database_url.into(),
+            master_key_file: self.master_key_file.or(file.master_key_file),
+            mail,
+            mail_from: self
+                .mail_from
+                .or(file.mail_from)
+                .unwrap_or_else(|| "Service Fusion MCP <no-reply@localhost>".to_owned()),
+            api_url: api_url(self.api_url.or(file.api_url))?,
+            operators: self
+                .operators
+                .or(file.operators)
+                .unwrap_or_default()
+                .iter()
+                .map(|operator| operator.trim().to_lowercase())
+                .filter(|operator| !operator.is_empty())
+                .collect(),
+            child: self
+                .child
+                .or(file.child)
+                .unwrap_or_else(beside_this_program),
+            metrics_listen: self.metrics_listen.or(file.metrics_listen),
+            trusted_proxies: proxies(
+                &self
+                    .trusted_proxies
+                    .or(file.trusted_proxies)
+                    .unwrap_or_default(),
+            )?,
+            log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            default_tier,
+            tiers,
+            state_folder,
+        })
+    }
+}
+
+/// A variable that is set to something.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name)
+        .ok()
+        .filter(|value| !value.trim().is_empty())
+}
+
+fn read(path: &Path) -> Result<File, Error> {
+    let describe = |problem: String| Error::File {
+        path: path.to_owned(),
+        problem,
+    };
+    let text = std::fs::read_to_string(path).map_err(|problem| describe(problem.to_string()))?;
+    toml::from_str(&text).map_err(|problem| describe(problem.to_string()))
+}
+
+/// systemd names one; a person's own is elsewhere.
+fn state_folder(dev: bool) -> PathBuf {
+    if let Some(folder) = variable("STATE_DIRECTORY") {
+        return PathBuf::from(folder);
+    }
+    if dev {
+        return PathBuf::from("sf-supervisor-dev");
+    }
+    directories::ProjectDirs::from("", "", "sf-supervisor").map_or_else(
+        || PathBuf::from("."),
+        |folders| folders.data_dir().to_owned(),
+    )
+}
+
+fn public_url(given: Option<String>, dev: bool, listen: SocketAddr) -> Result<String, Error> {
+    const NAME: &str = "SF_SUPERVISOR_PUBLIC_URL";
+    let given = match given {
+        Some(given) => given,
+        None if dev || listen.ip().is_loopback() => format!("http://{listen}"),
+        None => {
+            return Err(Error::Missing {
+                name: NAME,
+                why: "people and AI clients must know where to reach this service",
+            });
+        }
+    };
+    origin(NAME, &given)
+}
+
+fn api_url(given: Option<String>) -> Result<String, Error> {
+    origin(
+        "SF_SUPERVISOR_API_URL",
+        &given.unwrap_or_else(|| SERVICE_FUSION.to_owned()),
+    )
+}
+
+/// An https address, or plain http on loopback, without path or user.
+fn origin(name: &'static str, given: &str) -> Result<String, Error> {
+    let refused = || Error::Value {
+        name,
+        value: given.to_owned(),
+        accepted: "it must be like `https://mcp.example.com`; plain http only for loopback",
+    };
+    let url = url::Url::parse(given).map_err(|_| refused())?;
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(refused()),
+    };
+    let plain = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if plain && (url.scheme() == "https" || (url.scheme() == "http" && loopback)) {
+        Ok(url.as_str().trim_end_matches('/').to_owned())
+    } else {
+        Err(refused())
+    }
+}
+
+fn proxies(given: &[String]) -> Result<Vec<IpNet>, Error> {
+    given
+        .iter()
+        .map(|text| text.trim())
+        .filter(|text| !text.is_empty())
+        .map(|text| {
+            let address = text.parse::<std::net::IpAddr>().map(IpNet::from);
+            address.or_else(|_| text.parse()).map_err(|_| Error::Value {
+                name: "SF_SUPERVISOR_TRUSTED_PROXIES",
+                value: text.to_owned(),
+                accepted: "each must be an address or a network, such as 127.0.0.1 or 10.0.0.0/8",
+            })
+        })
+        .collect()
+}
+
+/// The three tiers; the file may change them and add others.
+fn tiers(
+    given: BTreeMap<String, Tier>,
+    default: Option<String>,
+) -> Result<(BTreeMap<String, Tier>, String), Error> {
+    let tier = |per_minute, burst, per_day| Tier {
+        per_minute,
+        burst,
+        per_day,
+    };
+    let mut tiers = BTreeMap::from([
+        ("free".to_owned(), tier(20, 20, 500)),
+        ("pro".to_owned(), tier(120, 60, 10_000)),
+        ("enterprise".to_owned(), tier(600, 300, 100_000)),
+    ]);
+    tiers.extend(given);
+    let default = default.unwrap_or_else(|| "free".to_owned());
+    if tiers.contains_key(&default) {
+        Ok((tiers, default))
+    } else {
+        Err(Error::Value {
+            name: "default_tier",
+            value: default,
+            accepted: "it must be the name of a tier",
+        })
+    }
+}
+
+fn beside_this_program() -> PathBuf {
+    let name = format!("sf-mcp{}", std::env::consts::EXE_SUFFIX);
+    std::env::current_exe()
+        .ok()
+        .and_then(|program| Some(program.parent()?.join(&name)))
+        .unwrap_or_else(|| PathBuf::from(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_https_or_loopback() {
+        for (given, kept) in [
+            ("https://mcp.example.com/", Some("https://mcp.example.com")),
+            ("http://127.0.0.1:8080", Some("http://127.0.0.1:8080")),
+            ("http://localhost:1", Some("http://localhost:1")),
+            ("http://mcp.example.com", None),
+            ("https://user@mcp.example.com", None),
+            ("https://mcp.example.com/path", None),
+            ("file:///etc", None),
+        ] {
+            assert_eq!(origin("x", given).ok().as_deref(), kept, "{given}");
+        }
+    }
+
+    #[test]
+    fn the_file_changes_tiers_and_knows_its_names() {
+        let file: File = toml::from_str(
+            "default_tier = 'trial'\n[tiers.trial]\nper_minute = 1\nburst = 2\nper_day = 3",
+        )
+        .unwrap();
+        let (tiers, default) = tiers(file.tiers, file.default_tier).unwrap();
+        assert_eq!(default, "trial");
+        assert_eq!(tiers["trial"].per_day, 3);
+        assert!(tiers.contains_key("pro"));
+        assert!(toml::from_str::<File>("liste = 'x'").is_err());
+    }
+}

@@ -1,0 +1,21 @@
+//! sf-supervisor: lends sf-mcp to many companies. It signs people up, keeps their credentials, hands out access
+//! tokens and client configurations, and counts calls.
+//!
+//! Features ([`signup`], [`usage`], …) answer HTTP and never import one another; parts ([`store`], [`mailer`], …)
+//! know no HTTP. [`app::App`] stands between them.
+
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod ids;
+pub mod limits;
+pub mod logging;
+pub mod master_key;
+pub mod metrics;
+pub mod router;
+pub mod server;
+pub mod store;
+pub mod tokens;
+pub mod web;

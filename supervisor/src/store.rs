@@ -1,0 +1,225 @@
+//! All that must survive: one text per statement, for SQLite and PostgreSQL.
+//!
+//! A state change that only one may win is one statement whose row count is the answer, and a transaction's first
+//! statement is a write. Where the databases truly differ, a function here has a `match` on the [`Kind`].
+
+mod audit;
+mod counters;
+mod members;
+mod tenants;
+mod tokens;
+
+use std::{fs::File, path::Path, sync::Arc, time::Duration};
+
+use sqlx::{
+    AnyConnection, AnyPool, Executor,
+    any::{AnyPoolOptions, AnyRow},
+};
+
+pub use self::{
+    audit::Entry,
+    members::{Member, Role},
+    tenants::Tenant,
+    tokens::{NewToken, Token},
+};
+
+/// One row of either database.
+type Row = AnyRow;
+type Result<T> = std::result::Result<T, Error>;
+
+/// Connections for queries. On SQLite writers wait for one another anyway.
+const CONNECTIONS: u32 = 16;
+/// Connections that hold a tenant's lock while Service Fusion is asked.
+const LOCKS: u32 = 8;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// Why something cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database address must begin with sqlite:// or postgres://")]
+    Address,
+    #[error("the folder or file of the database {path} cannot be made: {source}")]
+    File {
+        path: String,
+        source: std::io::Error,
+    },
+    #[error(
+        "another sf-supervisor uses the database file {0}; stop it, or use PostgreSQL for several replicas"
+    )]
+    InUse(String),
+    #[error("the database cannot be brought to this program's version: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("the database cannot be used: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the database holds `{value}` as {what}, which this program does not know")]
+    Value { what: &'static str, value: String },
+    #[error("the system gives no random numbers")]
+    NoRandom(#[from] getrandom::Error),
+}
+
+/// The database. Clones share its connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: AnyPool,
+    locks: AnyPool,
+    kind: Kind,
+    /// This process alone serves from the SQLite file.
+    _alone: Option<Arc<File>>,
+}
+
+impl Store {
+    /// Connects and brings the tables to this program's version. However many replicas start at once, each step runs
+    /// once: PostgreSQL lets one of them migrate at a time, and an SQLite file has one serving process.
+    pub async fn open(url: &str) -> Result<Self> {
+        let alone = match kind_of(url)? {
+            Kind::Sqlite => Some(Arc::new(taken_file(url)?)),
+            Kind::Postgres => None,
+        };
+        let store = Self::connect(url).await?;
+        sqlx::migrate!("./migrations").run(&store.pool).await?;
+        Ok(Self {
+            _alone: alone,
+            ..store
+        })
+    }
+
+    /// Connects to what `open` has made before.
+    pub async fn connect(url: &str) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let kind = kind_of(url)?;
+        let url = match kind {
+            Kind::Sqlite => prepared_file(url)?,
+            Kind::Postgres => url.to_owned(),
+        };
+        let pool = options(kind, CONNECTIONS).connect(&url).await?;
+        let locks = options(kind, LOCKS).connect_lazy(&url)?;
+        Ok(Self {
+            pool,
+            locks,
+            kind,
+            _alone: None,
+        })
+    }
+
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        sqlx::query("SELECT 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub async fn close(&self) {
+        self.locks.close().await;
+        self.pool.close().await;
+    }
+
+    /// A tenant's lock across all replicas, where there can be several; it is free again when the holder drops it,
+    /// dies, or loses the database.
+    pub async fn lock(&self, name: &str) -> Result<Lock> {
+        if self.kind == Kind::Sqlite {
+            return Ok(Lock(None));
+        }
+        let mut connection = self.locks.acquire().await?.detach();
+        sqlx::query("SELECT CAST(pg_advisory_lock($1) AS TEXT)")
+            .bind(lock_number(name))
+            .execute(&mut connection)
+            .await?;
+        Ok(Lock(Some(connection)))
+    }
+}
+
+/// Held until dropped. The connection ends with it, and the lock with the connection.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "kept for its end")] Option<AnyConnection>);
+
+/// Advisory locks have numbers; two names with one number only wait for each other.
+fn lock_number(name: &str) -> i64 {
+    use sha2::{Digest, Sha256};
+    let digest = Sha256::digest(name.as_bytes());
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest[..8]);
+    i64::from_be_bytes(first)
+}
+
+fn kind_of(url: &str) -> Result<Kind> {
+    match url.split_once("://") {
+        Some(("sqlite", _)) => Ok(Kind::Sqlite),
+        Some(("postgres" | "postgresql", _)) => Ok(Kind::Postgres),
+        _ => Err(Error::Address),
+    }
+}
+
+/// The lock beside the file; it is never deleted, and the system frees it when the process ends.
+fn taken_file(url: &str) -> Result<File> {
+    let path = format!("{}.lock", sqlite_path(url)?);
+    let describe = |source| Error::File {
+        path: path.clone(),
+        source,
+    };
+    if let Some(folder) = Path::new(&path).parent() {
+        sf_mcp::paths::create_private_folder(folder).map_err(describe)?;
+    }
+    let file = sf_mcp::paths::private_file()
+        .append(true)
+        .open(&path)
+        .map_err(describe)?;
+    fs2::FileExt::try_lock_exclusive(&file).map_err(|_| Error::InUse(path.clone()))?;
+    Ok(file)
+}
+
+/// SQLite's side files copy the mode of the database, so the file is made private before SQLite opens it.
+fn prepared_file(url: &str) -> Result<String> {
+    let path = sqlite_path(url)?;
+    let describe = |source| Error::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = Path::new(path).parent() {
+        sf_mcp::paths::create_private_folder(folder).map_err(describe)?;
+    }
+    sf_mcp::paths::private_file()
+        .append(true)
+        .open(path)
+        .map_err(describe)?;
+    Ok(format!("sqlite://{path}"))
+}
+
+/// The file an `sqlite://` address names.
+pub fn sqlite_path(url: &str) -> Result<&str> {
+    let path = url.strip_prefix("sqlite://").ok_or(Error::Address)?;
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    if path.is_empty() || path.contains(":memory:") {
+        return Err(Error::Address);
+    }
+    Ok(path)
+}
+
+fn options(kind: Kind, connections: u32) -> AnyPoolOptions {
+    const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON";
+    // A replica that loses the network must not keep a lock for hours.
+    const POSTGRES: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
+                            SET lock_timeout = '40s'";
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                let settings = match kind {
+                    Kind::Sqlite => SQLITE,
+                    Kind::Postgres => POSTGRES,
+                };
+                connection.execute(sqlx::raw_sql(settings)).await?;
+                Ok(())
+            })
+        })
+}

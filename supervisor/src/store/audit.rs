@@ -1,0 +1,62 @@
+//! Who changed what, and when. Entries are only ever added.
+
+use sqlx::Row as _;
+
+use super::{Result, Row, Store};
+use crate::ids;
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub at: i64,
+    /// An operator's or member's address, `cli` with the system user, or `system`.
+    pub actor: String,
+    /// Such as `tenant.suspend`.
+    pub action: String,
+    pub tenant_id: Option<String>,
+    /// The value before and after, without secrets.
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+impl Store {
+    pub async fn note(&self, entry: &Entry) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO audit (id, at, actor, action, tenant_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(ids::new("aud")?)
+        .bind(entry.at)
+        .bind(&entry.actor)
+        .bind(&entry.action)
+        .bind(&entry.tenant_id)
+        .bind(&entry.before)
+        .bind(&entry.after)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// The newest entries first, of one tenant or of all.
+    pub async fn entries(&self, tenant_id: Option<&str>, limit: i64) -> Result<Vec<Entry>> {
+        let rows = sqlx::query(
+            "SELECT at, actor, action, tenant_id, before, after FROM audit \
+             WHERE ($1 = '' OR tenant_id = $1) ORDER BY at DESC, id LIMIT $2",
+        )
+        .bind(tenant_id.unwrap_or_default())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(entry).collect()
+    }
+}
+
+fn entry(row: &Row) -> Result<Entry> {
+    Ok(Entry {
+        at: row.try_get("at")?,
+        actor: row.try_get("actor")?,
+        action: row.try_get("action")?,
+        tenant_id: row.try_get("tenant_id")?,
+        before: row.try_get("before")?,
+        after: row.try_get("after")?,
+    })
+}

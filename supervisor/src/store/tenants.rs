@@ -1,0 +1,77 @@
+//! Companies.
+
+use sqlx::Row as _;
+
+use super::{Result, Row, Store};
+
+/// One company.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    pub id: String,
+    pub company: String,
+    /// The name of a tier in the configuration.
+    pub tier: String,
+    /// What differs from the tier, as JSON.
+    pub limits: Option<String>,
+    /// The operator's own words.
+    pub note: String,
+    pub created_at: i64,
+    /// Its credentials were proven for the first time.
+    pub activated_at: Option<i64>,
+    pub suspended_at: Option<i64>,
+    pub suspended_why: Option<String>,
+    /// Its last request.
+    pub seen_at: Option<i64>,
+}
+
+const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at";
+
+impl Store {
+    pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM tenants WHERE id = $1"
+        )))
+        .bind(id)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(tenant).transpose()
+    }
+
+    /// Notes a request of the tenant, at most once a minute.
+    pub async fn touch_tenant(&self, id: &str, now: i64) -> Result<()> {
+        sqlx::query(
+            "UPDATE tenants SET seen_at = $2 WHERE id = $1 AND (seen_at IS NULL OR seen_at < $3)",
+        )
+        .bind(id)
+        .bind(now)
+        .bind(now - 60_000)
+        .execute(&self.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Its credentials have been proven.
+    pub async fn activate_tenant(&self, id: &str, now: i64) -> Result<()> {
+        sqlx::query("UPDATE tenants SET activated_at = COALESCE(activated_at, $2) WHERE id = $1")
+            .bind(id)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+}
+
+pub(super) fn tenant(row: &Row) -> Result<Tenant> {
+    Ok(Tenant {
+        id: row.try_get("id")?,
+        company: row.try_get("company")?,
+        tier: row.try_get("tier")?,
+        limits: row.try_get("limits")?,
+        note: row.try_get("note")?,
+        created_at: row.try_get("created_at")?,
+        activated_at: row.try_get("activated_at")?,
+        suspended_at: row.try_get("suspended_at")?,
+        suspended_why: row.try_get("suspended_why")?,
+        seen_at: row.try_get("seen_at")?,
+    })
+}

@@ -1,0 +1,11 @@
+//! The hosting service, seen from outside: real HTTP, a real database, a real mail conversation.
+//!
+//! With `SF_SUPERVISOR_TEST_POSTGRES` set (`tests/with-postgres` does that) everything runs on PostgreSQL, else on SQLite.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test's support cannot do fails the test"
+)]
+
+mod serving;
+mod support;

@@ -1,0 +1,63 @@
+//! What every service answers.
+
+use crate::support::Service;
+
+#[tokio::test]
+async fn a_service_says_that_it_lives_and_is_ready() {
+    let service = Service::start().await;
+    assert_eq!(
+        service
+            .get("/healthz")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "ok"
+    );
+    assert_eq!(
+        service
+            .get("/readyz")
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "ready"
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_strange_address_is_a_problem_with_a_code_and_an_id() {
+    let service = Service::start().await;
+    let answer = service.get("/nothing").send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+    assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    let id = answer.headers()["x-request-id"]
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let problem: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(problem["code"], "not_found");
+    assert_eq!(problem["request_id"], id);
+}
+
+#[tokio::test]
+async fn two_replicas_migrate_once_or_the_second_is_refused() {
+    let service = Service::start().await;
+    if service.around.database.is_postgres() {
+        let replica = service.replica().await;
+        assert_eq!(replica.get("/readyz").send().await.unwrap().status(), 200);
+    } else {
+        let problem = sf_supervisor::store::Store::open(&service.around.database.url)
+            .await
+            .unwrap_err();
+        assert!(
+            problem.to_string().contains("another sf-supervisor uses"),
+            "{problem}"
+        );
+    }
+}

@@ -1,0 +1,40 @@
+//! A database of a test's own.
+
+use sqlx::{Connection, Executor};
+
+/// An empty database: a file in a folder, or one of the PostgreSQL server that the test run started.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) url: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Database {
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match std::env::var("SF_SUPERVISOR_TEST_POSTGRES") {
+            Ok(server) => new_in(&server).await,
+            Err(_) => format!("sqlite://{}", folder.path().join("test.db").display()),
+        };
+        Self {
+            url,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres")
+    }
+}
+
+async fn new_in(server: &str) -> String {
+    sqlx::any::install_default_drivers();
+    let name = sf_supervisor::ids::new("test").unwrap();
+    let mut connection = sqlx::AnyConnection::connect(&format!("{server}/postgres"))
+        .await
+        .unwrap();
+    let statement = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+    connection.execute(sqlx::raw_sql(statement)).await.unwrap();
+    connection.close().await.unwrap();
+    format!("{server}/{name}")
+}

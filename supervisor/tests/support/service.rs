@@ -1,0 +1,134 @@
+//! The hosting service in this process, on a loopback port of its own, with a sandbox behind it.
+
+use std::{path::PathBuf, sync::Arc};
+
+use sf_mcp::{
+    sandbox::{self, Sandbox},
+    seal::SealingKey,
+};
+use sf_supervisor::{
+    app::App,
+    clock::Clock,
+    config::{Config, Settings},
+    master_key::MasterKeys,
+    router::router,
+    server,
+};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::Database;
+
+/// What the replicas of one service share.
+#[derive(Debug)]
+pub(crate) struct Around {
+    pub(crate) database: Database,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Clock,
+    pub(crate) master: MasterKeys,
+    folder: tempfile::TempDir,
+}
+
+impl Around {
+    pub(crate) async fn new(sandbox: sandbox::Options) -> Arc<Self> {
+        Arc::new(Self {
+            database: Database::new().await,
+            sandbox: Sandbox::start(sandbox).await.unwrap(),
+            clock: Clock::default(),
+            master: MasterKeys::new(SealingKey::generate().unwrap(), Vec::new()),
+            folder: tempfile::tempdir().unwrap(),
+        })
+    }
+
+    /// Mails arrive here as `.eml` files.
+    pub(crate) fn mail(&self) -> PathBuf {
+        self.folder.path().join("mail")
+    }
+}
+
+/// A running service. It stops when dropped; `stop` does it gracefully.
+#[derive(Debug)]
+pub(crate) struct Service {
+    pub(crate) url: String,
+    pub(crate) app: Arc<App>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) around: Arc<Around>,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+}
+
+impl Service {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// `change` may change any setting before the start.
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        let around = Around::new(sandbox::Options {
+            control: true,
+            ..sandbox::Options::default()
+        });
+        Self::over(around.await, change).await
+    }
+
+    /// Another replica on the same database (PostgreSQL only).
+    pub(crate) async fn replica(&self) -> Self {
+        assert!(self.around.database.is_postgres());
+        Self::over(Arc::clone(&self.around), |_| {}).await
+    }
+
+    pub(crate) async fn over(around: Arc<Around>, change: impl FnOnce(&mut Config)) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let settings = Settings {
+            public_url: Some(url.clone()),
+            database_url: Some(around.database.url.clone()),
+            mail_dir: Some(around.mail()),
+            api_url: Some(around.sandbox.origin()),
+            ..Settings::default()
+        };
+        let mut config = settings.resolve().unwrap();
+        change(&mut config);
+        let app = App::open(config, around.master.clone(), around.clock.clone());
+        let app = app.await.unwrap();
+        let stop = CancellationToken::new();
+        let serving = tokio::spawn(server::serve(
+            router(Arc::clone(&app)),
+            listener,
+            stop.clone().cancelled_owned(),
+        ));
+        Self {
+            url,
+            app,
+            http: reqwest::Client::new(),
+            around,
+            stop,
+            serving,
+        }
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.stop.cancel();
+        (&mut self.serving).await.unwrap();
+        self.app.close().await;
+    }
+
+    pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    /// A POST of JSON.
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> reqwest::RequestBuilder {
+        self.http
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .body(body.to_string())
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
