@@ -13,6 +13,7 @@ mod dispatch;
 mod handshake;
 mod keychain;
 mod login;
+mod ordinary_call;
 mod readme;
 mod renewal;
 mod resilience;

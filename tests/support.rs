@@ -81,6 +81,24 @@ pub(crate) fn run(home: &Home, arguments: &[&str]) -> Ran {
     output.unwrap().into()
 }
 
+/// Whether these programs are here. If not, the reason for a skipped test is printed; on CI they must be.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_installed(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here =
+        |name: &&&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let missing: Vec<&&str> = programs.iter().filter(|name| !is_here(name)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "not installed: {missing:?}"
+    );
+    eprintln!("SKIPPED, nothing was checked: these are not installed: {missing:?}");
+    false
+}
+
 /// How often a long test repeats: `usual` times, or as often as `SF_MCP_TEST_ROUNDS` says.
 pub(crate) fn rounds(usual: u32) -> u32 {
     std::env::var("SF_MCP_TEST_ROUNDS").map_or(usual, |rounds| rounds.parse().unwrap())
