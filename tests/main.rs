@@ -9,6 +9,7 @@
 mod broker;
 mod cli;
 mod creating;
+mod disks;
 mod dispatch;
 mod handshake;
 mod keychain;

@@ -1,12 +1,12 @@
 //! Giving the sign-in another sealing key, while servers use it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, McpClient, Ran, Sandbox,
+    Home, McpClient, Ran, Sandbox, moments, rounds,
     sign_in::{
         GRANTS, Grant, command, expire_at_next_search, log_in, login, serve, server, status,
         token_requests, wait_for_token_requests, with_secret,
@@ -193,6 +193,34 @@ fn a_rotation_cut_off_at_any_step_costs_nothing() {
             assert_eq!(sandbox.state()["refresh_reuse"], 0);
         }
     }
+}
+
+#[test]
+fn a_rotation_killed_at_any_moment_costs_nothing() {
+    let (sandbox, home) = signed_in(Grant::Browser);
+    let mut running = server(&sandbox, &home);
+    let mut cut_off = 0;
+    let count = rounds(20);
+
+    for moment in moments(count, Duration::from_millis(100)) {
+        let mut rotation = command(&sandbox, &home, &["doctor", "--rotate-key"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        running.wait_at_most(moment);
+        rotation.kill().unwrap();
+        cut_off += u32::from(!rotation.wait().unwrap().success());
+
+        expire_at_next_search(&sandbox);
+        search(&mut running);
+        search(&mut server(&sandbox, &home));
+    }
+
+    eprintln!("{cut_off} of {count} rotations were cut off");
+    succeeded(&rotate(&sandbox, &home));
+    assert!(!next_key_file(&home).exists());
+    assert_eq!(sandbox.state()["refresh_reuse"], 0);
 }
 
 #[test]

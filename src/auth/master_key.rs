@@ -10,7 +10,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use zeroize::Zeroizing;
@@ -249,12 +249,15 @@ impl Places {
                 .map_err(|problem| self.bad_file(Slot::InUse, &problem)),
             Place::Keychain => {
                 let (next, in_use) = (self.entry_of(Slot::Next), self.entry_of(Slot::InUse));
+                let started = Instant::now();
                 limited(PATIENCE, move || {
                     let next = keychain_entry(&next)?;
                     let key = Zeroizing::new(next.get_secret()?);
                     let in_use = keychain_entry(&in_use)?;
+                    still_awaited(started, PATIENCE)?;
                     in_use.set_secret(&key)?;
                     if *in_use.get_secret().map(Zeroizing::new)? == *key {
+                        still_awaited(started, PATIENCE)?;
                         next.delete_credential()?;
                     }
                     Ok(())
@@ -288,22 +291,21 @@ impl Places {
     /// Reads the key with that id, and says where it was. When there is none, returns the key in use all the same.
     pub fn read(&self, place: Place, id: &str) -> Result<(SealingKey, Slot), Error> {
         let in_use = self.read_slot(place, Slot::InUse);
-        match &in_use {
-            Ok(key) if key.id() == id => {}
-            Err(problem) if !problem.is_about_the_key() => {}
-            _ => {
-                if let Ok(next) = self.read_slot(place, Slot::Next)
-                    && next.id() == id
-                {
-                    return Ok((next, Slot::Next));
-                }
-                // It may have been put into use between the two looks.
-                return self
-                    .read_slot(place, Slot::InUse)
-                    .map(|key| (key, Slot::InUse));
-            }
+        let may_be_the_next = match &in_use {
+            Ok(key) => key.id() != id,
+            Err(problem) => problem.is_about_the_key(),
+        };
+        if !may_be_the_next {
+            return in_use.map(|key| (key, Slot::InUse));
         }
-        in_use.map(|key| (key, Slot::InUse))
+        if let Ok(next) = self.read_slot(place, Slot::Next)
+            && next.id() == id
+        {
+            return Ok((next, Slot::Next));
+        }
+        // It may have been put into use between the two looks.
+        self.read_slot(place, Slot::InUse)
+            .map(|key| (key, Slot::InUse))
     }
 
     fn read_slot(&self, place: Place, slot: Slot) -> Result<SealingKey, Error> {
@@ -333,8 +335,11 @@ impl Places {
             Place::Environment | Place::Device => Ok(()),
             Place::Keychain => {
                 let entry = self.entry_of(slot);
+                let started = Instant::now();
                 match limited(PATIENCE, move || {
-                    keychain_entry(&entry)?.delete_credential()
+                    let entry = keychain_entry(&entry)?;
+                    still_awaited(started, PATIENCE)?;
+                    entry.delete_credential()
                 }) {
                     Ok(()) | Err(Error::NotInKeychain) => Ok(()),
                     Err(problem) => Err(problem),
@@ -356,17 +361,14 @@ impl Places {
         let entry = self.entry_of(Slot::Next);
         let text = key.to_base64();
         let expected = text.clone();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let read = limited(patience, move || {
             let entry = keychain_entry(&entry)?;
             match entry.get_secret().map(Zeroizing::new) {
                 Ok(_) | Err(keyring::Error::NoEntry) => {}
                 Err(problem) => return Err(problem),
             }
-            if started.elapsed() >= patience {
-                // Nobody waits any more: the key has gone elsewhere.
-                return Err(keyring::Error::NoEntry);
-            }
+            still_awaited(started, patience)?;
             entry.set_secret(text.as_bytes())?;
             Ok(entry.get_secret().map(Zeroizing::new))
         })?;
@@ -482,6 +484,15 @@ fn limited<T: Send + 'static>(
             Err(Error::Unavailable("it failed unexpectedly".to_owned()))
         }
     }
+}
+
+/// Nothing is changed in a keychain for somebody who has given up: the lock is no longer held, and another key may
+/// be there by now.
+fn still_awaited(started: Instant, patience: Duration) -> Result<(), keyring::Error> {
+    if started.elapsed() < patience {
+        return Ok(());
+    }
+    Err(keyring::Error::NoEntry)
 }
 
 /// An entry of the system's keychain. On Linux the connection is made anew each time: a kept one is of no use

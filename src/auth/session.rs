@@ -179,12 +179,7 @@ impl Profile {
     }
 
     /// Files of its own for a device token from the environment, beside the profile's sign-in.
-    pub fn of_device(
-        paths: &Paths,
-        name: &str,
-        origin: &str,
-        device: Broker,
-    ) -> Self {
+    pub fn of_device(paths: &Paths, name: &str, origin: &str, device: Broker) -> Self {
         let file = |end: &str| paths.device_file(&device.digest(), end);
         Self {
             vault: Vault::new(file("db"), name, origin),
@@ -694,7 +689,8 @@ fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
 
 /// The same for one that lives for any time yet.
 fn living(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
-    let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
+    let now = jiff::Timestamp::now().as_millisecond();
+    let left = secrets.expires_at.saturating_sub(now);
     // A clock that was set back must not make a token last longer than it was given.
     let left = u64::try_from(left.min(secrets.life))
         .ok()

@@ -160,9 +160,12 @@ impl Login {
             .store(kind, chosen.place, &chosen.key, secrets);
         if is_new {
             // When nothing was stored, an earlier login is still the one that counts, and its key is where it was.
-            let placed = match &stored {
-                Ok(()) => profile.places.promote(chosen.place),
-                Err(_) => profile.places.remove_slot(chosen.place, Slot::Next),
+            let placed = match profile.vault.head() {
+                Ok(Some(head)) if head.key_id == chosen.key.id() => {
+                    profile.places.promote(chosen.place)
+                }
+                Ok(_) => profile.places.remove_slot(chosen.place, Slot::Next),
+                Err(_) => Ok(()),
             };
             if let Err(problem) = placed {
                 tracing::warn!(%problem, "the new key stays beside its place");
