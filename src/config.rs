@@ -7,7 +7,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{auth::broker::Broker, clock::Clock, origin, paths::Paths};
+use crate::{clock::Clock, origin, paths::Paths};
 
 /// The origin of the real thing.
 pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
@@ -148,33 +148,36 @@ impl Credentials {
     }
 }
 
-/// `SF_MCP_SUPERVISOR_URL` and `SF_MCP_DEVICE_TOKEN`, as bundles set them: the hosting service without a login.
-pub fn broker_from_environment() -> Result<Option<Broker>, Error> {
-    const URL: &str = "SF_MCP_SUPERVISOR_URL";
-    const TOKEN: &str = "SF_MCP_DEVICE_TOKEN";
-    let half = |set: &'static str, missing: &str| Error::Value {
-        name: set,
-        value: "set".to_owned(),
-        accepted: format!("{missing} is not; a bundle sets both"),
-    };
-    match (read_variable(URL), read_variable(TOKEN)) {
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(half(URL, TOKEN)),
-        (None, Some(_)) => Err(half(TOKEN, URL)),
-        (Some(url), Some(token)) => {
-            let host = origin::checked(url.trim()).map_err(|accepted| Error::Value {
-                name: URL,
-                value: url,
-                accepted: accepted.to_owned(),
-            })?;
-            let broker = Broker::new(host, token.into()).ok_or_else(|| Error::Value {
-                name: TOKEN,
-                value: "not shown".to_owned(),
-                accepted:
-                    "it must be a token of letters, digits, `-` and `_`, as the bundle has it"
-                        .to_owned(),
-            })?;
-            Ok(Some(broker))
+/// A device of a hosting service, as bundles set it in the environment: no login is needed then.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The service's origin.
+    pub supervisor: String,
+    pub token: SecretString,
+}
+
+impl Device {
+    /// `SF_MCP_SUPERVISOR_URL` and `SF_MCP_DEVICE_TOKEN`, when both are set. One alone is a mistake.
+    pub fn from_environment() -> Result<Option<Self>, Error> {
+        const URL: &str = "SF_MCP_SUPERVISOR_URL";
+        const TOKEN: &str = "SF_MCP_DEVICE_TOKEN";
+        let half = |set: &'static str, missing: &str| Error::Value {
+            name: set,
+            value: "set".to_owned(),
+            accepted: format!("{missing} is not; a bundle sets both"),
+        };
+        match (read_variable(URL), read_variable(TOKEN)) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(half(URL, TOKEN)),
+            (None, Some(_)) => Err(half(TOKEN, URL)),
+            (Some(url), Some(token)) => Ok(Some(Self {
+                supervisor: origin::checked(url.trim()).map_err(|accepted| Error::Value {
+                    name: URL,
+                    value: url,
+                    accepted: accepted.to_owned(),
+                })?,
+                token: token.trim().to_owned().into(),
+            })),
         }
     }
 }

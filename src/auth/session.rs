@@ -335,6 +335,12 @@ impl Session {
         if let Some(device) = &profile.device {
             return Ok(Some(device.clone()));
         }
+        // The kind is known without the key, for which a keychain may be slow.
+        let vault = profile.vault.clone();
+        let head = blocking(move || Ok(vault.head()?)).await?;
+        if head.ok_or(Error::SignedOut)?.kind != Kind::Device {
+            return Ok(None);
+        }
         match self.0.read(profile).await?.secrets.means {
             Means::Device(broker) => Ok(Some(broker)),
             Means::Client { .. } => Ok(None),

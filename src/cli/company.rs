@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    auth::session::{Profile, Session},
+    auth::{
+        broker::Broker,
+        session::{Profile, Session},
+    },
     cli::{Exit, Failure},
-    config::{Config, Credentials, broker_from_environment},
+    config::{Config, Credentials, Device},
     sandbox::{self, Sandbox},
     server::call::Company,
     service_fusion::{
@@ -69,10 +72,25 @@ pub(super) async fn connect(config: &Config) -> Result<Connected, Failure> {
     })
 }
 
+/// The device of a hosting service that the environment names.
+pub(super) fn device() -> Result<Option<Broker>, Failure> {
+    let usage = |problem: String| Failure::new(Exit::Usage, problem);
+    let Some(device) = Device::from_environment().map_err(|problem| usage(problem.to_string()))?
+    else {
+        return Ok(None);
+    };
+    let broker = Broker::new(device.supervisor, device.token).ok_or_else(|| {
+        usage(
+            "SF_MCP_DEVICE_TOKEN cannot be a device token; take it from the bundle once more, whole"
+                .to_owned(),
+        )
+    })?;
+    Ok(Some(broker))
+}
+
 /// Whose sign-in counts where there are no credentials: the environment's device, else the profile's login.
 pub(super) fn profile(config: &Config) -> Result<Option<Profile>, Failure> {
-    let device = broker_from_environment()
-        .map_err(|problem| Failure::new(Exit::Usage, problem.to_string()))?;
+    let device = device()?;
     let (name, origin) = (&config.profile, &config.api_url);
     match (&config.paths, device) {
         (Some(paths), None) => Ok(Some(Profile::new(paths, name, origin))),

@@ -181,9 +181,12 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
             head.remedy()
         )),
         None => Ok(Finding::Good(format!(
-            "{}, encrypted with {}",
+            "{}, encrypted with {}{}",
             status::account(&head, &secrets),
-            status::key(&profile, head.place)
+            status::key(&profile, head.place),
+            status::usage_left(config, &secrets)
+                .map(|left| format!("; usage events: {left}"))
+                .unwrap_or_default()
         ))),
     }
 }

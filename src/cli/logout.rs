@@ -5,12 +5,12 @@ use anyhow::Context;
 use crate::{
     auth::{broker::Broker, lock, session::Profile, vault::Kind},
     cli::{
-        Exit, Failure,
+        Exit, Failure, company,
         login::hosted::{device_of, part},
         print,
     },
     clients::{CLIENTS, Client, place::Folders},
-    config::{Config, broker_from_environment},
+    config::Config,
     paths::Paths,
     usage::spool::Spool,
 };
@@ -20,7 +20,7 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
         .paths
         .as_ref()
         .context("this system names no home folder; set SF_MCP_HOME")?;
-    if let Some(device) = broker_from_environment()? {
+    if let Some(device) = company::device()? {
         forget_lent(config, paths, device)?;
     }
     let profile = Profile::new(paths, &config.profile, &config.api_url);

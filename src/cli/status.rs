@@ -31,7 +31,7 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     } else {
         found.print(config);
         print(&format!("profile          {}", config.profile));
-        print(&format!("service          {}", config.api_url));
+        print(&format!("service          {}", found.api_url(config)));
         print(&format!("time zone        {}", config.clock.zone_name()));
         print(&format!("requests left    {left} of {limit} this minute"));
     }
@@ -82,6 +82,16 @@ impl Found {
             Self::Nobody => false,
             Self::Profile(found) => found.1.ended.is_none(),
             _ => true,
+        }
+    }
+
+    /// Where requests go.
+    fn api_url<'a>(&'a self, config: &'a Config) -> &'a str {
+        match self {
+            Self::Profile(found) if found.1.kind == Kind::Device && !found.2.api_url.is_empty() => {
+                &found.2.api_url
+            }
+            _ => &config.api_url,
         }
     }
 

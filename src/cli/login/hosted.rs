@@ -12,18 +12,18 @@ use crate::{
     auth::{
         broker::{self, Answer, Broker},
         session::Profile,
-        vault::{Means, Secrets},
+        vault::{Kind, Means, Secrets},
     },
     cli::{
-        Exit, Failure,
+        Exit, Failure, company,
         login::{asked, bundle, who},
         runtime,
     },
-    config::{Config, Credentials, broker_from_environment},
+    config::{Config, Credentials},
     origin,
     paths::Paths,
     service_fusion::client::build_http,
-    usage::sender::Sender,
+    usage::{sender::Sender, spool::Spool},
 };
 
 /// How often a code may be typed.
@@ -294,7 +294,7 @@ fn this_machine() -> String {
 pub(super) fn warn_of_environment() {
     let named = if Credentials::from_environment().is_some() {
         "SF_MCP_CLIENT_ID and SF_MCP_CLIENT_SECRET"
-    } else if matches!(broker_from_environment(), Ok(Some(_))) {
+    } else if matches!(company::device(), Ok(Some(_))) {
         "SF_MCP_SUPERVISOR_URL and SF_MCP_DEVICE_TOKEN"
     } else {
         return;
@@ -306,18 +306,36 @@ pub(super) fn warn_of_environment() {
 
 /// The device whose login the profile has now, where it can be read.
 pub(in crate::cli) fn device_of(profile: &Profile) -> Option<Broker> {
+    if profile.vault.head().ok()??.kind != Kind::Device {
+        return None;
+    }
     match profile.open(None).ok()?.secrets.means {
         Means::Device(broker) => Some(broker),
         Means::Client { .. } => None,
     }
 }
 
-/// Another login has taken the place of a device's: its last usage events are sent, and it is taken off the list there.
+/// Another login has taken the place of a device's: its last usage events are sent. The device itself stays on the
+/// list, for other machines may have the same bundle.
 pub(super) fn replaced(config: &Config, paths: &Paths, before: &Broker, now: &Secrets) {
     let same = matches!(&now.means, Means::Device(broker) if broker.digest() == before.digest());
-    if !same && let Some(problem) = part(config, paths, before) {
-        eprintln!("sf-mcp: {problem}");
+    if same {
+        return;
     }
+    if let Ok(runtime) = runtime() {
+        runtime.block_on(async {
+            if let Ok(http) = build_http() {
+                let mut sender = Sender::new(before.clone(), paths, config.usage_every);
+                sender.send_rest(&http).await;
+            }
+        });
+        runtime.shutdown_background();
+    }
+    eprintln!(
+        "The device that was signed in before stays on the list of {}; remove it there if nothing uses it any more.",
+        before.host()
+    );
+    Spool::new(paths.usage_spool(&before.digest())).forget();
 }
 
 /// Sends what is left in the spool, then ends the device's access. Says what could not be done.
