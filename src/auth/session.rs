@@ -12,7 +12,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::Instant,
@@ -23,12 +22,15 @@ use crate::{
     auth::{
         broker::{self, Broker},
         lock,
-        master_key::{self, Place, Places},
+        master_key::{self, Places},
         oauth,
         rotation::Opened,
-        session::renewal::{Renewal, Renewed},
+        session::{
+            renewal::{Renewal, Renewed},
+            token::{AHEAD, MARGIN, Token, living, usable},
+        },
         steps,
-        vault::{self, Head, Kind, Means, Secrets, Vault},
+        vault::{self, Head, Kind, Means, Vault},
     },
     config::Credentials,
     paths::Paths,
@@ -38,11 +40,8 @@ use crate::{
 mod renewal;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
-/// No request starts with a token that has less than this left.
-const MARGIN: (Duration, u32) = (Duration::from_mins(1), 5);
-/// From here on a call renews the token in the background while it still uses the old one.
-const AHEAD: (Duration, u32) = (Duration::from_mins(5), 2);
 /// How long new tokens are tried to be written before somebody is told.
 const WRITING: Duration = Duration::from_secs(5);
 /// Who could not be asked is not asked again so soon while there is a token that lives.
@@ -104,47 +103,6 @@ impl From<vault::Error> for Error {
     }
 }
 
-/// An access token, the API it is for, and how long it lasts, on this process's own clock.
-#[derive(Clone, Debug)]
-pub struct Token {
-    secret: SecretString,
-    origin: Arc<str>,
-    expires: Instant,
-    /// Of what life, so that short ones are not renewed all the time.
-    life: Duration,
-}
-
-impl Token {
-    fn new(secret: SecretString, origin: &str, left: Duration) -> Self {
-        let left = left.min(oauth::LONGEST_LIFE);
-        Self {
-            secret,
-            origin: origin.into(),
-            expires: Instant::now() + left,
-            life: left,
-        }
-    }
-
-    /// The one place where a token leaves: the value of an `Authorization` header.
-    pub fn header(&self) -> String {
-        format!("Bearer {}", self.secret.expose_secret())
-    }
-
-    /// Where it may be sent.
-    pub fn origin(&self) -> &str {
-        &self.origin
-    }
-
-    fn is(&self, other: &Token) -> bool {
-        self.secret.expose_secret() == other.secret.expose_secret()
-    }
-
-    /// `least`, or that share of a short life.
-    fn has_left(&self, (least, share): (Duration, u32)) -> bool {
-        self.expires.saturating_duration_since(Instant::now()) > least.min(self.life / share)
-    }
-}
-
 /// Where tokens come from.
 #[derive(Debug)]
 enum Source {
@@ -175,18 +133,6 @@ impl Profile {
             lock_file: paths.lock_file(),
             stamp_file: paths.stamp_file(),
             device: None,
-        }
-    }
-
-    /// Files of its own for a device token from the environment, beside the profile's sign-in.
-    pub fn of_device(paths: &Paths, name: &str, origin: &str, device: Broker) -> Self {
-        let file = |end: &str| paths.device_file(&device.digest(), end);
-        Self {
-            vault: Vault::new(file("db"), name, origin),
-            places: Places::new(paths).with_device(device.sealing_key()),
-            lock_file: file("lock"),
-            stamp_file: file("stamp"),
-            device: Some(device),
         }
     }
 
@@ -486,9 +432,7 @@ impl Inner {
         than: Option<&Token>,
     ) -> Result<Token, Error> {
         self.write_late().await?;
-        if let Some(device) = &profile.device {
-            enrol(profile, device).await?;
-        }
+        profile.enrol().await?;
         let Opened { head, secrets, .. } = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
@@ -657,62 +601,6 @@ impl Inner {
     }
 }
 
-/// Begins to keep what is lent to a device of the environment; what is kept already stays.
-async fn enrol(profile: &Profile, device: &Broker) -> Result<(), Error> {
-    let vault = profile.vault.clone();
-    if blocking(move || Ok(vault.head()?.is_some())).await? {
-        return Ok(());
-    }
-    let _held = lock::take(profile.lock_file.clone()).await?;
-    let (vault, places, device) = (
-        profile.vault.clone(),
-        profile.places.clone(),
-        device.clone(),
-    );
-    blocking(move || {
-        if vault.head()?.is_some() {
-            return Ok(());
-        }
-        let key = places.read_device()?;
-        let nothing_yet = Secrets {
-            means: Means::Device(device),
-            access_token: String::new().into(),
-            api_url: String::new(),
-            expires_at: 0,
-            life: 0,
-            refresh_token: None,
-            account: String::new(),
-        };
-        Ok(vault.store(Kind::Device, Place::Device, &key, &nothing_yet)?)
-    })
-    .await
-}
-
-/// The stored token, when it lasts and is not the one that was rejected.
-fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
-    living(secrets, than).filter(|token| token.has_left(MARGIN))
-}
-
-/// The same for one that lives for any time yet.
-fn living(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
-    let now = jiff::Timestamp::now().as_millisecond();
-    let left = secrets.expires_at.saturating_sub(now);
-    // A clock that was set back must not make a token last longer than it was given.
-    let left = u64::try_from(left.min(secrets.life))
-        .ok()
-        .filter(|left| *left > 0)?;
-    let token = Token {
-        life: Duration::from_millis(u64::try_from(secrets.life).unwrap_or(0)),
-        ..Token::new(
-            secrets.access_token.clone(),
-            &secrets.api_url,
-            Duration::from_millis(left),
-        )
-    };
-    let rejected = than.is_some_and(|than| than.is(&token));
-    Some(token).filter(|_| !rejected)
-}
-
 fn refused(problem: oauth::Error) -> Error {
     match problem {
         oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
@@ -721,7 +609,7 @@ fn refused(problem: oauth::Error) -> Error {
 }
 
 /// SQLite and the keychain block, so they run off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(in crate::auth) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -19,7 +19,7 @@ use crate::{
     auth::{
         broker,
         oauth::without_address,
-        session::{self, Session, Token},
+        session::{self, Session, token::Token},
     },
     service_fusion::{
         budget::Budget,

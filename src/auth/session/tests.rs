@@ -6,8 +6,11 @@ use tokio::{
     net::TcpListener,
 };
 
+use secrecy::ExposeSecret;
+
 use super::*;
 use crate::{
+    auth::{master_key::Place, vault::Secrets},
     sandbox::{self, Sandbox},
     service_fusion::client::build_http,
 };
