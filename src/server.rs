@@ -32,6 +32,7 @@ pub mod arguments;
 pub mod call;
 pub mod create;
 pub mod lookup;
+pub mod order;
 pub mod prompts;
 pub mod resources;
 pub mod tool;

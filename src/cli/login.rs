@@ -18,6 +18,7 @@ use crate::{
         master_key::{Chosen, Keychain, Place, Slot},
         oauth::{self, Grant},
         session::Profile,
+        steps,
         vault::{Kind, Means, Secrets},
     },
     cli::{Exit, Failure, on_profile, print, runtime, status},
@@ -155,9 +156,11 @@ impl Login {
         // No process may renew the old login while it is replaced.
         let _held = lock::lock(&profile.lock_file)?;
         let (chosen, is_new) = self.sealing_key(profile)?;
+        steps::reached("next key written");
         let stored = profile
             .vault
             .store(kind, chosen.place, &chosen.key, secrets);
+        steps::reached("sign-in stored");
         if is_new {
             // When nothing was stored, an earlier login is still the one that counts, and its key is where it was.
             let placed = match profile.vault.head() {
