@@ -7,6 +7,8 @@ use std::{
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+#[cfg(target_os = "linux")]
+use sf_mcp::auth::vault::Means;
 
 use crate::support::{
     Home, McpClient, Ran, Sandbox, Serve, ZONE, http, run,
@@ -306,8 +308,11 @@ fn contents(folder: &std::path::Path) -> Vec<u8> {
 fn secrets_of(sandbox: &Sandbox, home: &Home) -> (Vec<String>, String) {
     let opened = profile(sandbox, home).open(None).unwrap();
     let secrets = opened.secrets;
+    let Means::Client { secret, .. } = secrets.means else {
+        panic!("not a sign-in with a client's secret");
+    };
     let mut texts = vec![
-        secrets.client_secret.expose_secret().to_owned(),
+        secret.expose_secret().to_owned(),
         secrets.access_token.expose_secret().to_owned(),
     ];
     texts.extend(

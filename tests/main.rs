@@ -6,6 +6,7 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod broker;
 mod cli;
 mod creating;
 mod disks;
@@ -22,4 +23,5 @@ mod searching;
 mod snapshots;
 mod support;
 mod tampering;
+mod usage_spool;
 mod wire;

@@ -253,6 +253,28 @@ fn what_is_done_after_a_cut_off_rotation_finds_the_right_key() {
 }
 
 #[test]
+fn a_login_cut_off_is_none_or_one() {
+    for (step, is_signed_in) in [("next key written", false), ("sign-in stored", true)] {
+        let (sandbox, home) = (Sandbox::start(), Home::new());
+        let mut running = server(&sandbox, &home);
+        let mut login = login(&sandbox, &home);
+        login.env("SF_MCP_STOP_AT", step);
+
+        let ran = with_secret(login, "sandbox-consumer-secret");
+
+        assert!(!matches!(ran.code, Some(0..=4)), "{step}: {}", ran.stderr);
+        assert_eq!(status(&sandbox, &home)["signed_in"], is_signed_in, "{step}");
+        if is_signed_in {
+            search(&mut running);
+        }
+        log_in(&sandbox, &home);
+        search(&mut running);
+        assert!(key_file(&home).exists());
+        assert!(!next_key_file(&home).exists());
+    }
+}
+
+#[test]
 fn values_from_before_a_rotation_do_not_open() {
     let (sandbox, home) = signed_in(Grant::Browser);
     let old = values(&home);

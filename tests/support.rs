@@ -1,6 +1,7 @@
 //! Starts and stops the real things: a home folder, the sandbox, the server, a command.
 
 mod client;
+pub(crate) mod hosting;
 mod http;
 #[cfg(target_os = "linux")]
 pub(crate) mod keyring;

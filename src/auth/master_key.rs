@@ -44,6 +44,8 @@ pub enum Place {
     Environment,
     Keychain,
     File,
+    /// Made of the device token in the environment.
+    Device,
 }
 
 impl Place {
@@ -53,11 +55,12 @@ impl Place {
             Self::Environment => "environment",
             Self::Keychain => "keychain",
             Self::File => "file",
+            Self::Device => "device token",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Environment, Self::Keychain, Self::File]
+        [Self::Environment, Self::Keychain, Self::File, Self::Device]
             .into_iter()
             .find(|place| place.word() == word)
     }
@@ -72,6 +75,13 @@ pub enum Error {
     NotInEnvironment,
     #[error("{0} cannot be used: {1}")]
     BadEnvironment(&'static str, seal::Error),
+    #[error("this file belongs to a device token that is not set here (SF_MCP_DEVICE_TOKEN)")]
+    NoDevice,
+    #[error(
+        "what is kept here is sealed with a key made of SF_MCP_DEVICE_TOKEN, and nothing was changed; a new bundle of the \
+         hosting service brings a new token and with it a new key"
+    )]
+    OfDevice,
     #[error("no key can be made: {0}")]
     NotMade(seal::Error),
     #[error(
@@ -129,6 +139,8 @@ pub struct Places {
     file: PathBuf,
     /// The keychain knows one `sf-mcp`; profiles and homes are told apart by the entry's user.
     entry: String,
+    /// The key of a device token from the environment.
+    device: Option<SealingKey>,
 }
 
 /// A key and where it is kept, with the reason where that is not the keychain.
@@ -144,7 +156,21 @@ impl Places {
         Self {
             file: paths.key_file(),
             entry: paths.profile_folder().display().to_string(),
+            device: None,
         }
+    }
+
+    /// The same for what is kept for a device token from the environment.
+    #[must_use]
+    pub fn with_device(self, key: SealingKey) -> Self {
+        Self {
+            device: Some(key),
+            ..self
+        }
+    }
+
+    pub fn read_device(&self) -> Result<SealingKey, Error> {
+        self.device.clone().ok_or(Error::NoDevice)
     }
 
     pub fn file(&self) -> &Path {
@@ -195,6 +221,9 @@ impl Places {
 
     /// Makes a key that is to replace the one with the id `old`, and puts it beside it.
     pub fn put_next(&self, place: Place, old: &str) -> Result<SealingKey, Error> {
+        if place == Place::Device {
+            return Err(Error::OfDevice);
+        }
         if place == Place::Environment {
             let next = from_environment(Slot::Next)?.ok_or(Error::NoNextInEnvironment)?;
             return if next.id() == old {
@@ -215,7 +244,7 @@ impl Places {
     /// Puts the next key into the place of the one in use: once it is the recorded one. The user does so for variables.
     pub fn promote(&self, place: Place) -> Result<(), Error> {
         match place {
-            Place::Environment => Ok(()),
+            Place::Environment | Place::Device => Ok(()),
             Place::File => paths::replace(&self.file_of(Slot::Next), &self.file)
                 .map_err(|problem| self.bad_file(Slot::InUse, &problem)),
             Place::Keychain => {
@@ -291,6 +320,7 @@ impl Places {
                 SealingKey::from_base64(&text).map_err(|_| Error::NotInKeychain)
             }
             Place::File => self.read_file(slot),
+            Place::Device => self.read_device(),
         }
     }
 
@@ -302,7 +332,7 @@ impl Places {
 
     pub fn remove_slot(&self, place: Place, slot: Slot) -> Result<(), Error> {
         match place {
-            Place::Environment => Ok(()),
+            Place::Environment | Place::Device => Ok(()),
             Place::Keychain => {
                 let entry = self.entry_of(slot);
                 let started = Instant::now();

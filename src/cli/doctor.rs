@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::session::{self, Profile},
+    auth::session,
     cli::{Exit, Failure, company, print, runtime, serve, status},
     config::{Config, Credentials},
     paths,
@@ -159,21 +159,34 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
         ));
     }
     let nobody = || "nobody is signed in; run `sf-mcp login`".to_owned();
-    let paths = config.paths.as_ref().ok_or_else(nobody)?;
-    let profile = Profile::new(paths, &config.profile, &config.api_url);
+    let profile = company::profile(config)
+        .map_err(|problem| problem.message)?
+        .ok_or_else(nobody)?;
+    if let Some(device) = &profile.device
+        && profile.vault.head().is_ok_and(|head| head.is_none())
+    {
+        return Ok(Finding::Good(format!(
+            "SF_MCP_SUPERVISOR_URL and SF_MCP_DEVICE_TOKEN are set; nothing was asked of {} yet",
+            device.host()
+        )));
+    }
     let opened = profile.open(None).map_err(|problem| match problem {
         session::Error::SignedOut => nobody(),
         problem => problem.to_string(),
     })?;
     let (head, secrets) = (opened.head, opened.secrets);
     match head.ended {
-        Some(reason) => Err(format!(
-            "the sign-in has ended ({reason}); run `sf-mcp login`"
+        Some(ref reason) => Err(format!(
+            "the sign-in has ended ({reason}). {}",
+            head.remedy()
         )),
         None => Ok(Finding::Good(format!(
-            "as {}, encrypted with {}",
-            secrets.account,
-            status::key(&profile, head.place)
+            "{}, encrypted with {}{}",
+            status::account(&head, &secrets),
+            status::key(&profile, head.place),
+            status::usage_left(config, &secrets)
+                .map(|left| format!("; usage events: {left}"))
+                .unwrap_or_default()
         ))),
     }
 }
@@ -187,7 +200,7 @@ async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
         answer = company.client.get("me", &call.patience) => Ok(answer),
         () = serve::asked_to_stop() => Err(Failure::new(Exit::Failed, "interrupted")),
     };
-    serve::settle(&company.client).await;
+    serve::settle(&company).await;
     let finding = match answer? {
         Ok(answer) => {
             let me = Record::new((*answer).clone());
@@ -199,7 +212,9 @@ async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
         Err(problem) => Finding::Bad {
             exit: match problem {
                 Error::SignedOut { .. } => Exit::SignedOut,
-                Error::Unreachable { .. } | Error::Timeout { .. } => Exit::Unreachable,
+                Error::Unreachable { .. } | Error::NoLender { .. } | Error::Timeout { .. } => {
+                    Exit::Unreachable
+                }
                 _ => Exit::Failed,
             },
             problem: problem.to_string(),

@@ -2,6 +2,8 @@
 
 mod asked;
 mod browser;
+mod bundle;
+pub(super) mod hosted;
 
 use std::io::IsTerminal;
 
@@ -16,7 +18,8 @@ use crate::{
         master_key::{Chosen, Keychain, Place, Slot},
         oauth::{self, Grant},
         session::Profile,
-        vault::{Kind, Secrets},
+        steps,
+        vault::{Kind, Means, Secrets},
     },
     cli::{Exit, Failure, on_profile, print, runtime, status},
     config::Config,
@@ -50,23 +53,12 @@ pub(super) struct Login {
     #[arg(long, env = "SF_MCP_KEYCHAIN", value_enum, default_value = "auto")]
     keychain: Keychain,
 
-    /// Sign in with a bundle of a hosting service (not available yet).
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["browser", "client_id"])]
-    bundle: Option<std::path::PathBuf>,
-
-    /// Sign in through a hosting service (not available yet).
-    #[arg(long, value_name = "URL", conflicts_with_all = ["browser", "client_id", "bundle"])]
-    supervisor: Option<String>,
+    #[command(flatten)]
+    hosted: hosted::Hosted,
 }
 
 impl Login {
     pub(super) fn run(&self, config: &Config) -> Result<Exit, Failure> {
-        if self.bundle.is_some() || self.supervisor.is_some() {
-            return Err(Failure::new(
-                Exit::Failed,
-                "hosting services do not exist yet in this version; sign in with a client id and secret, or --browser",
-            ));
-        }
         if config.demo {
             return Err(Failure::new(
                 Exit::Usage,
@@ -78,6 +70,26 @@ impl Login {
             .as_ref()
             .context("this system names no home folder; set SF_MCP_HOME")?;
         let profile = Profile::new(paths, &config.profile, &config.api_url);
+        let (kind, secrets) = if self.hosted.is_meant() {
+            (Kind::Device, self.hosted.sign_in(config)?)
+        } else {
+            self.sign_in(config)?
+        };
+        hosted::warn_of_environment();
+        let before = hosted::device_of(&profile);
+        let chosen = self.keep(&profile, kind, &secrets)?;
+        if let Some(before) = before {
+            hosted::replaced(config, paths, &before, &secrets);
+        }
+        if let Some(remark) = chosen.remark {
+            print(&remark);
+        }
+        print(&welcome(config, &profile, &secrets, chosen.place));
+        Ok(Exit::Done)
+    }
+
+    /// With credentials of Service Fusion's own.
+    fn sign_in(&self, config: &Config) -> Result<(Kind, Secrets), Failure> {
         let redirect = self.redirect()?;
         let asking = std::io::stdin().is_terminal() && !self.client_secret_stdin;
         asked::explain(redirect.as_ref(), asking, self.port.is_some());
@@ -88,20 +100,18 @@ impl Login {
         runtime.shutdown_background();
         let (kind, grant, account) = outcome?;
         let secrets = Secrets {
-            client_id: client_id.into(),
-            client_secret,
+            means: Means::Client {
+                id: client_id.into(),
+                secret: client_secret,
+            },
+            api_url: config.api_url.clone(),
             expires_at: jiff::Timestamp::now().as_millisecond() + life(&grant),
             life: life(&grant),
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
-            account: account.clone(),
+            account,
         };
-        let chosen = self.keep(&profile, kind, &secrets)?;
-        if let Some(remark) = chosen.remark {
-            print(&remark);
-        }
-        print(&welcome(config, &profile, &account, chosen.place));
-        Ok(Exit::Done)
+        Ok((kind, secrets))
     }
 
     /// Taken before anything is asked: an app in Service Fusion must name this address.
@@ -137,7 +147,7 @@ impl Login {
             let grant = oauth::client_credentials(&http, origin, client_id, secret).await;
             (Kind::ClientCredentials, grant.map_err(sign_in_failed)?)
         };
-        let account = who(&http, origin, &grant).await?;
+        let account = who(&http, origin, &grant.access_token).await?;
         Ok((kind, grant, account))
     }
 
@@ -146,9 +156,11 @@ impl Login {
         // No process may renew the old login while it is replaced.
         let _held = lock::lock(&profile.lock_file)?;
         let (chosen, is_new) = self.sealing_key(profile)?;
+        steps::reached("next key written");
         let stored = profile
             .vault
             .store(kind, chosen.place, &chosen.key, secrets);
+        steps::reached("sign-in stored");
         if is_new {
             // When nothing was stored, an earlier login is still the one that counts, and its key is where it was.
             let placed = match profile.vault.head() {
@@ -193,13 +205,17 @@ impl Login {
 }
 
 /// What a person wants to know after a login, and what comes next. The API does not name the company.
-fn welcome(config: &Config, profile: &Profile, account: &str, place: Place) -> String {
+fn welcome(config: &Config, profile: &Profile, secrets: &Secrets, place: Place) -> String {
+    let through = match &secrets.means {
+        Means::Client { .. } => String::new(),
+        Means::Device(broker) => format!(", through {}", broker.host()),
+    };
     let settings = config.paths.as_ref().map(Paths::config_file);
     let settings = settings.unwrap_or_else(|| "config.toml".into());
     [
         format!(
-            "\nSigned in to Service Fusion as {account} (profile {}).\n",
-            config.profile
+            "\nSigned in to Service Fusion as {}{through} (profile {}).\n",
+            secrets.account, config.profile
         ),
         format!(
             "  kept in     {}, encrypted",
@@ -243,7 +259,11 @@ fn sign_in_failed(problem: oauth::Error) -> Failure {
 }
 
 /// Who the token belongs to: the proof that it works for the API too.
-async fn who(http: &reqwest::Client, origin: &str, grant: &Grant) -> Result<String, Failure> {
+async fn who(
+    http: &reqwest::Client,
+    origin: &str,
+    access_token: &SecretString,
+) -> Result<String, Failure> {
     use secrecy::ExposeSecret;
     let unreachable = |problem: reqwest::Error| {
         let reason = oauth::without_address(problem);
@@ -256,7 +276,7 @@ async fn who(http: &reqwest::Client, origin: &str, grant: &Grant) -> Result<Stri
         .get(format!("{origin}/v1/me"))
         .header(
             "authorization",
-            format!("Bearer {}", grant.access_token.expose_secret()),
+            format!("Bearer {}", access_token.expose_secret()),
         )
         .header("accept", "application/json")
         .timeout(std::time::Duration::from_secs(30))

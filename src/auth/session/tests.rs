@@ -6,8 +6,11 @@ use tokio::{
     net::TcpListener,
 };
 
+use secrecy::ExposeSecret;
+
 use super::*;
 use crate::{
+    auth::{master_key::Place, vault::Secrets},
     sandbox::{self, Sandbox},
     service_fusion::client::build_http,
 };
@@ -29,9 +32,12 @@ impl Signed {
         let key = chosen.unwrap().key;
         profile.places.promote(master_key::Place::File).unwrap();
         let secrets = Secrets {
-            client_id: sandbox::CLIENT_ID.to_owned().into(),
-            client_secret: sandbox::CLIENT_SECRET.to_owned().into(),
+            means: Means::Client {
+                id: sandbox::CLIENT_ID.to_owned().into(),
+                secret: sandbox::CLIENT_SECRET.to_owned().into(),
+            },
             access_token: "old".to_owned().into(),
+            api_url: "http://127.0.0.1:1".to_owned(),
             expires_at: 0,
             life: 3_600_000,
             refresh_token: Some(refresh_token.to_owned().into()),
@@ -127,6 +133,45 @@ async fn a_renewal_goes_on_when_all_its_callers_leave() {
 }
 
 #[tokio::test]
+async fn the_last_minute_of_a_lent_token_is_used_when_nobody_lends() {
+    let signed = Signed::with("none");
+    let token = "sfd_0123456789abcdefghijklmnopqrstuvwxyz012345678";
+    let host = "http://127.0.0.1:1".to_owned();
+    let broker = Broker::new(host, token.to_owned().into()).unwrap();
+    let store = |left: i64| {
+        let secrets = Secrets {
+            means: Means::Device(broker.clone()),
+            access_token: "old".to_owned().into(),
+            api_url: "http://127.0.0.1:2".to_owned(),
+            expires_at: jiff::Timestamp::now().as_millisecond() + left,
+            life: 3_600_000,
+            refresh_token: None,
+            account: String::new(),
+        };
+        let stored = (signed.profile.vault).store(Kind::Device, Place::File, &signed.key, &secrets);
+        stored.unwrap();
+    };
+
+    store(30_000);
+    let used = signed
+        .session("http://127.0.0.1:3")
+        .token(&signed.http)
+        .await;
+    let used = used.unwrap();
+    assert_eq!(
+        (used.header().as_str(), used.origin()),
+        ("Bearer old", "http://127.0.0.1:2")
+    );
+
+    store(-1);
+    let refused = signed
+        .session("http://127.0.0.1:3")
+        .token(&signed.http)
+        .await;
+    assert!(matches!(refused, Err(Error::Lender(_))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn nothing_is_renewed_once_the_process_ends() {
     let sandbox = Sandbox::start(sandbox::Options::default()).await.unwrap();
     let (signed, session) = Signed::to(&sandbox).await;
@@ -205,8 +250,11 @@ const HOUR: i64 = 3_600_000;
 /// A token of an hour's life that the clock gives so many ms.
 fn secrets(left: i64) -> Secrets {
     Secrets {
-        client_id: sandbox::CLIENT_ID.to_owned().into(),
-        client_secret: sandbox::CLIENT_SECRET.to_owned().into(),
+        means: Means::Client {
+            id: sandbox::CLIENT_ID.to_owned().into(),
+            secret: sandbox::CLIENT_SECRET.to_owned().into(),
+        },
+        api_url: "http://127.0.0.1:1".to_owned(),
         access_token: "old".to_owned().into(),
         expires_at: jiff::Timestamp::now().as_millisecond().saturating_add(left),
         life: HOUR,

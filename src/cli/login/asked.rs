@@ -90,7 +90,7 @@ pub(super) fn client_secret(from_stdin: bool) -> Result<SecretString, Failure> {
 }
 
 /// `None` when there is nothing more to read.
-fn line_of_stdin(doing: &'static str) -> Result<Option<String>, Failure> {
+pub(super) fn line_of_stdin(doing: &'static str) -> Result<Option<String>, Failure> {
     let mut line = String::new();
     let read = std::io::stdin()
         .lock()
@@ -110,7 +110,7 @@ fn filled(what: &str, text: &str) -> Result<String, Failure> {
 }
 
 /// Asks again when only Enter was pressed, but not for ever.
-fn until_filled(
+pub(super) fn until_filled(
     what: &str,
     mut ask: impl FnMut() -> Result<Option<String>, Failure>,
 ) -> Result<String, Failure> {
@@ -120,7 +120,9 @@ fn until_filled(
             return Ok(text);
         }
         if left > 0 {
-            eprintln!("That was empty. Paste the {what} and press Enter, or stop with Ctrl+C.");
+            eprintln!(
+                "That was empty. Type or paste the {what} and press Enter, or stop with Ctrl+C."
+            );
         }
     }
     filled(what, "")
