@@ -3,7 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    binaries::Binaries, clock::Clock, config::Config, master_key::MasterKeys, store::Store,
+    binaries::Binaries,
+    child::Launch,
+    children::{Children, Keep},
+    clock::Clock,
+    config::Config,
+    master_key::MasterKeys,
+    store::Store,
 };
 
 /// The running service. Handlers get it as their state.
@@ -17,6 +23,8 @@ pub struct App {
     pub http: reqwest::Client,
     /// sf-mcp as people are handed it.
     pub binaries: Binaries,
+    /// The tenants' sf-mcp processes.
+    pub children: Arc<Children>,
 }
 
 /// Why the service cannot start.
@@ -44,6 +52,7 @@ impl App {
             .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Arc::new(Self {
+            children: Children::new(launch(&config), Keep::default()),
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,
             store,
@@ -55,6 +64,16 @@ impl App {
 
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
+        self.children.drain().await;
         self.store.close().await;
+    }
+}
+
+/// What is started for each tenant: fixed arguments, and nothing of this process's environment.
+fn launch(config: &Config) -> Launch {
+    Launch {
+        program: config.child.clone(),
+        arguments: config.child_arguments.clone(),
+        environment: Vec::new(),
     }
 }

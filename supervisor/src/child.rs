@@ -104,6 +104,7 @@ struct Inner {
 
 #[derive(Debug)]
 struct Waiting {
+    caller: Option<String>,
     answer: oneshot::Sender<Answer>,
     notes: mpsc::Sender<Note>,
 }
@@ -182,18 +183,29 @@ impl Child {
     }
 
     /// Sends a request. `line` gets the id that the child is to see and writes the whole message.
-    pub async fn call(&self, line: impl FnOnce(u64) -> Vec<u8>) -> Result<Call, Error> {
+    ///
+    /// `caller` tells whose request it is and by which id, for `cancel`.
+    pub async fn call(
+        &self,
+        caller: Option<String>,
+        line: impl FnOnce(u64) -> Vec<u8>,
+    ) -> Result<Call, Error> {
         let inner = &self.0;
         let id = inner.next.fetch_add(1, Ordering::Relaxed);
         inner.used_at.store(now(), Ordering::Relaxed);
-        let (answer, answered) = oneshot::channel();
-        let (notes, noted) = mpsc::channel(NOTES);
-        lock(&inner.waiting).insert(id, Waiting { answer, notes });
+        let (answer, told) = oneshot::channel();
+        let (notes, heard) = mpsc::channel(NOTES);
+        let waiting = Waiting {
+            caller,
+            answer,
+            notes,
+        };
+        lock(&inner.waiting).insert(id, waiting);
         let mut call = Call {
             id,
             child: Arc::clone(inner),
-            answer: answered,
-            notes: noted,
+            answer: told,
+            notes: heard,
             is_over: false,
             cancels: false,
         };
@@ -213,6 +225,20 @@ impl Child {
         }
     }
 
+    /// Cancels the call of that caller, when exactly one is in flight: the wrong one must not end.
+    pub fn cancel(&self, caller: &str) {
+        let mut waiting = lock(&self.0.waiting);
+        let mut found = waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.caller.as_deref() == Some(caller))
+            .map(|(id, _)| *id);
+        if let (Some(id), None) = (found.next(), found.next()) {
+            waiting.remove(&id);
+            drop(waiting);
+            self.0.tell_cancelled(id);
+        }
+    }
+
     /// Lets calls in flight end, then closes the process's input and waits until it is gone.
     pub async fn stop(&self) {
         self.0.closing.cancel();
@@ -225,7 +251,7 @@ impl Child {
     }
 
     async fn discover(&self) -> Result<(), Error> {
-        let call = self.call(|id| {
+        let call = self.call(None, |id| {
             format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"sf-supervisor","version":"{}"}}}}}}}}"#,
                 env!("CARGO_PKG_VERSION")
@@ -237,7 +263,9 @@ impl Child {
                 *lock(&self.0.discovery) = Some(result);
                 Ok(())
             }
-            Answer::Error(_) => Err(Error::NotStarted("it does not speak MCP 2026-07-28".to_owned())),
+            Answer::Error(_) => Err(Error::NotStarted(
+                "it does not speak MCP 2026-07-28".to_owned(),
+            )),
         }
     }
 }
@@ -255,9 +283,19 @@ impl Call {
         answer
     }
 
-    /// The call goes on without anyone: its result is dropped.
-    pub fn detach(mut self) {
-        self.cancels = false;
+    /// Whether a caller who leaves cancels the call. Otherwise it goes on, and its result is dropped.
+    pub fn cancel_when_dropped(&mut self, cancels: bool) {
+        self.cancels = cancels;
+    }
+}
+
+impl Inner {
+    fn tell_cancelled(&self, id: u64) {
+        let line = format!(
+            "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}\n"
+        );
+        // A full queue means that the child is busy; it is told that much less.
+        let _ = self.lines.try_send(line.into());
     }
 }
 
@@ -273,12 +311,7 @@ impl Drop for Call {
             false
         };
         if was_waiting && !self.child.ended.is_cancelled() {
-            let line = format!(
-                "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{}}}}}\n",
-                self.id
-            );
-            // A full queue means that the child is busy; it is told that much less.
-            let _ = self.child.lines.try_send(line.into());
+            self.child.tell_cancelled(self.id);
         }
     }
 }
@@ -330,7 +363,10 @@ async fn read(output: ChildStdout, inner: Arc<Inner>) {
         match taken {
             Ok(0) | Err(_) => break,
             Ok(_) if line.last() != Some(&b'\n') => {
-                tracing::warn!(process = inner.process, "a child ended within a line, or wrote one that is too long");
+                tracing::warn!(
+                    process = inner.process,
+                    "a child ended within a line, or wrote one that is too long"
+                );
                 break;
             }
             Ok(_) => deliver(&line.into(), &inner),
@@ -458,7 +494,9 @@ fn kill_group(process: u32) {
 /// To the process's own group.
 #[cfg(unix)]
 fn signal(process: u32, signal: rustix::process::Signal) {
-    let group = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
+    let group = i32::try_from(process)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     if let Some(group) = group {
         let _ = rustix::process::kill_process_group(group, signal);
     }

@@ -45,7 +45,9 @@ const SWEEP: Duration = Duration::from_secs(15);
 pub enum Error {
     #[error(transparent)]
     Child(#[from] child::Error),
-    #[error("the company's connector failed {failures} times in a row; it is tried again in {seconds} s")]
+    #[error(
+        "the company's connector failed {failures} times in a row; it is tried again in {seconds} s"
+    )]
     Failing { failures: u32, seconds: u64 },
     #[error("all {0} connectors are busy; try again in a moment")]
     Full(usize),
@@ -128,6 +130,11 @@ impl Children {
         }
     }
 
+    /// The tenant's child, where one runs.
+    pub fn living(&self, tenant_id: &str) -> Option<Child> {
+        read(&self.slots).get(tenant_id)?.alive()
+    }
+
     /// Ends the tenant's child, if it has one: suspended, deleted, or connected anew.
     pub async fn stop(&self, tenant_id: &str) {
         let slot = read(&self.slots).get(tenant_id).cloned();
@@ -144,7 +151,12 @@ impl Children {
             .iter()
             .filter_map(|(tenant, slot)| {
                 let child = slot.alive()?;
-                Some((tenant.clone(), child.process(), child.in_flight(), child.used_at()))
+                Some((
+                    tenant.clone(),
+                    child.process(),
+                    child.in_flight(),
+                    child.used_at(),
+                ))
             })
             .collect();
         rows.sort();
@@ -156,7 +168,8 @@ impl Children {
         self.stopping.cancel();
         let slots: Vec<_> = read(&self.slots).values().cloned().collect();
         let children = slots.iter().filter_map(|slot| lock(&slot.child).take());
-        futures_util::future::join_all(children.map(|child| async move { child.stop().await })).await;
+        futures_util::future::join_all(children.map(|child| async move { child.stop().await }))
+            .await;
     }
 
     fn slot(&self, tenant_id: &str) -> Arc<Slot> {
@@ -174,7 +187,8 @@ impl Children {
             .values()
             .filter_map(|slot| Some((slot, slot.alive()?)))
             .collect();
-        metrics::gauge!("sf_supervisor_children").set(u32::try_from(living.len()).unwrap_or(u32::MAX));
+        metrics::gauge!("sf_supervisor_children")
+            .set(u32::try_from(living.len()).unwrap_or(u32::MAX));
         if living.len() < self.keep.most {
             return Ok(());
         }
@@ -205,10 +219,16 @@ impl Children {
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|_, slot| {
             let is_used = slot.alive().is_some() || Arc::strong_count(slot) > 1;
-            is_used || slot.starting.try_lock().is_ok_and(|health| health.wait().is_some())
+            is_used
+                || slot
+                    .starting
+                    .try_lock()
+                    .is_ok_and(|health| health.wait().is_some())
         });
-        metrics::gauge!("sf_supervisor_children")
-            .set(u32::try_from(slots.values().filter(|slot| slot.alive().is_some()).count()).unwrap_or(u32::MAX));
+        metrics::gauge!("sf_supervisor_children").set(
+            u32::try_from(slots.values().filter(|slot| slot.alive().is_some()).count())
+                .unwrap_or(u32::MAX),
+        );
     }
 }
 

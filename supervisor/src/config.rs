@@ -215,6 +215,8 @@ pub struct Config {
     /// In lower case.
     pub operators: Vec<String>,
     pub child: PathBuf,
+    /// What it is started with, for tenants.
+    pub child_arguments: Vec<String>,
     /// sf-mcp for other platforms, `<os>-<arch>/sf-mcp[.exe]`.
     pub binaries: Option<PathBuf>,
     pub metrics_listen: Option<SocketAddr>,
@@ -281,6 +283,7 @@ impl Settings {
                 .child
                 .or(file.child)
                 .unwrap_or_else(beside_this_program),
+            child_arguments: vec!["serve".to_owned(), "--hosted".to_owned()],
             binaries: self.binaries.or(file.binaries),
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
             trusted_proxies: proxies(

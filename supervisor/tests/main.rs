@@ -8,5 +8,6 @@
 )]
 
 mod bundles;
+mod gateway;
 mod serving;
 mod support;

@@ -6,9 +6,10 @@
 )]
 
 mod database;
+mod program;
 mod service;
 
-pub(crate) use self::{database::Database, service::Service};
+pub(crate) use self::{database::Database, program::sf_mcp, service::Service};
 
 /// Waits until `check` answers something, for a limited time.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(

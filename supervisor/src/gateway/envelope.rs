@@ -22,7 +22,7 @@ pub struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 impl<'a> Object<'a> {
     /// Reads the text of an object.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text)
+        serde_json::from_str(text).map(|members: Members<'a>| members.into())
     }
 
     /// A member's raw text.
@@ -71,11 +71,28 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'a> From<Members<'a>> for Object<'a> {
+    fn from(members: Members<'a>) -> Self {
+        let members = members.0.into_iter();
+        Self(members.map(|(name, raw)| (name, raw.into())).collect())
+    }
+}
+
+/// The members of an object as they were written, each name once.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
+
+impl<'a> Members<'a> {
+    fn get(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.map(|(_, raw)| *raw)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(Cow<'de, str>, Cow<'de, str>)>;
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Vec<(Cow<'de, str>, &'de str)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -87,12 +104,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
                     if members.iter().any(|(known, _)| *known == name) {
                         return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
                     }
-                    members.push((name, Cow::Borrowed(raw.get())));
+                    members.push((name, raw.get()));
                 }
                 Ok(members)
             }
         }
-        deserializer.deserialize_map(Members).map(Self)
+        deserializer.deserialize_map(Object).map(Self)
     }
 }
 
@@ -148,86 +165,53 @@ pub struct Message<'a> {
 impl<'a> Message<'a> {
     /// Reads one request or notification.
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(body).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
+        let text =
+            std::str::from_utf8(body).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
         if depth(body) > DEPTH {
             return Err(Malformed::Depth);
         }
         if text.trim_start().starts_with('[') {
             return Err(Malformed::Batch);
         }
-        let envelope: Envelope<'a> =
+        let envelope =
             serde_json::from_str(text).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
-        envelope.message()
+        message(&envelope)
     }
 }
 
-/// The members of a message that are read; others are dropped.
-struct Envelope<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Envelope<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Members;
-        impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON-RPC message")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members: Self::Value = Vec::with_capacity(4);
-                while let Some((Name(name), raw)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    if members.iter().any(|(known, _)| *known == name) {
-                        return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
-                    }
-                    members.push((name, raw));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(Members).map(Self)
+/// The members that are read; others are dropped.
+fn message<'a>(envelope: &Members<'a>) -> Result<Message<'a>, Malformed> {
+    let wrong = Malformed::Envelope;
+    if envelope.get("jsonrpc") != Some("\"2.0\"") {
+        return Err(wrong("`jsonrpc` must be \"2.0\""));
     }
-}
-
-impl<'a> Envelope<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
-        let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, raw)| raw.get())
+    let method = envelope.get("method").ok_or_else(|| {
+        wrong("`method` is missing; only requests and notifications are taken here")
+    })?;
+    let method: Name<'a> =
+        serde_json::from_str(method).map_err(|_| wrong("`method` must be a string"))?;
+    let id = envelope.get("id");
+    if id.is_some_and(|id| !is_id(id)) {
+        return Err(wrong("`id` must be a string or an integer"));
     }
-
-    fn message(&self) -> Result<Message<'a>, Malformed> {
-        let wrong = Malformed::Envelope;
-        if self.get("jsonrpc") != Some("\"2.0\"") {
-            return Err(wrong("`jsonrpc` must be \"2.0\""));
-        }
-        let method = self.get("method").ok_or_else(|| {
-            wrong("`method` is missing; only requests and notifications are taken here")
-        })?;
-        let method: Name<'a> =
-            serde_json::from_str(method).map_err(|_| wrong("`method` must be a string"))?;
-        let id = self.get("id");
-        if id.is_some_and(|id| !is_id(id)) {
-            return Err(wrong("`id` must be a string or an integer"));
-        }
-        let params = match self.get("params") {
-            Some(raw) => Object::parse(raw)
-                .map_err(|_| wrong("`params` must be an object that names nothing twice"))?,
-            None => Object::default(),
-        };
-        let meta = match params.0.iter().find(|(name, _)| name == "_meta") {
-            Some((_, Cow::Borrowed(raw))) => Some(
-                Object::parse(raw)
-                    .map_err(|_| wrong("`_meta` must be an object that names nothing twice"))?,
-            ),
-            _ => None,
-        };
-        Ok(Message {
-            id,
-            method: method.0,
-            params,
-            meta,
-        })
-    }
+    let params: Members<'a> = match envelope.get("params") {
+        Some(raw) => serde_json::from_str(raw)
+            .map_err(|_| wrong("`params` must be an object that names nothing twice"))?,
+        None => Members(Vec::new()),
+    };
+    let meta = match params.get("_meta") {
+        Some(raw) => Some(
+            Object::parse(raw)
+                .map_err(|_| wrong("`_meta` must be an object that names nothing twice"))?,
+        ),
+        None => None,
+    };
+    Ok(Message {
+        id,
+        method: method.0,
+        params: params.into(),
+        meta,
+    })
 }
 
 /// A string, or a number without fraction.

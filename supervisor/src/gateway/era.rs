@@ -104,8 +104,12 @@ pub fn decide(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Refusal
     let header = single(headers, "mcp-protocol-version")?;
     let named = message.meta.as_ref().and_then(|meta| meta.get(VERSION_KEY));
     if let Some(raw) = named {
-        let version: String = serde_json::from_str(raw)
-            .map_err(|_| Refusal::bad(code::INVALID_PARAMS, format!("`{VERSION_KEY}` must be a string")))?;
+        let version: String = serde_json::from_str(raw).map_err(|_| {
+            Refusal::bad(
+                code::INVALID_PARAMS,
+                format!("`{VERSION_KEY}` must be a string"),
+            )
+        })?;
         return modern(headers, header, &version, message);
     }
     let is_modern_header = header.is_some_and(|header| header >= MODERN[0]);
@@ -137,7 +141,10 @@ fn modern(
     }
     mirrored(headers, header, version, message)?;
     let version = known(&MODERN, version).ok_or_else(|| Refusal::unsupported(version))?;
-    let capabilities = message.meta.as_ref().and_then(|meta| meta.get(CAPABILITIES_KEY));
+    let capabilities = message
+        .meta
+        .as_ref()
+        .and_then(|meta| meta.get(CAPABILITIES_KEY));
     if message.id.is_some() && !capabilities.is_some_and(|raw| raw.starts_with('{')) {
         return Err(Refusal::bad(
             code::INVALID_PARAMS,
@@ -200,10 +207,7 @@ fn handshake(message: &Message<'_>, is_modern_header: bool) -> Result<Era, Refus
                 "there is no initialize in this protocol version",
             )
         } else {
-            Refusal::bad(
-                code::INVALID_PARAMS,
-                "`protocolVersion` must be a string",
-            )
+            Refusal::bad(code::INVALID_PARAMS, "`protocolVersion` must be a string")
         });
     };
     if is_modern_header && known(&LEGACY, &requested).is_none() {
@@ -214,7 +218,9 @@ fn handshake(message: &Message<'_>, is_modern_header: bool) -> Result<Era, Refus
         ));
     }
     // An unknown version is answered with our newest; the client decides.
-    Ok(Era::Handshake(known(&LEGACY, &requested).unwrap_or(LEGACY[0])))
+    Ok(Era::Handshake(
+        known(&LEGACY, &requested).unwrap_or(LEGACY[0]),
+    ))
 }
 
 fn known(versions: &[&'static str], named: &str) -> Option<&'static str> {
@@ -263,10 +269,7 @@ fn decoded(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
 
 /// A stranger's word, short enough for a message.
 fn shown(word: &str) -> String {
-    word.chars()
-        .filter(|c| !c.is_control())
-        .take(60)
-        .collect()
+    word.chars().filter(|c| !c.is_control()).take(60).collect()
 }
 
 #[cfg(test)]
@@ -286,8 +289,7 @@ mod tests {
 
     fn decided(pairs: &[(&'static str, &str)], body: &str) -> Result<Era, (u16, i64)> {
         let message = Message::parse(body.as_bytes()).unwrap();
-        decide(&headers(pairs), &message)
-            .map_err(|refusal| (refusal.status.as_u16(), refusal.code))
+        decide(&headers(pairs), &message).map_err(|refusal| (refusal.status.as_u16(), refusal.code))
     }
 
     fn meta(version: &str) -> Value {
@@ -300,10 +302,21 @@ mod tests {
 
     #[test]
     fn modern_requests_mirror_their_body() {
-        let call = request("tools/call", &json!({"name": "get_job", "_meta": meta(MODERN[0])}));
-        let good = [(VERSION, MODERN[0]), (METHOD, "tools/call"), (NAME, "get_job")];
+        let call = request(
+            "tools/call",
+            &json!({"name": "get_job", "_meta": meta(MODERN[0])}),
+        );
+        let good = [
+            (VERSION, MODERN[0]),
+            (METHOD, "tools/call"),
+            (NAME, "get_job"),
+        ];
         assert_eq!(decided(&good, &call), Ok(Era::Modern(MODERN[0])));
-        let encoded = [(VERSION, MODERN[0]), (METHOD, "tools/call"), (NAME, "=?base64?Z2V0X2pvYg==?=")];
+        let encoded = [
+            (VERSION, MODERN[0]),
+            (METHOD, "tools/call"),
+            (NAME, "=?base64?Z2V0X2pvYg==?="),
+        ];
         assert_eq!(decided(&encoded, &call), Ok(Era::Modern(MODERN[0])));
         for bad in [
             &good[1..],
@@ -314,7 +327,11 @@ mod tests {
             &[(VERSION, "2025-11-25"), good[1], good[2]],
             &[good[0], (METHOD, "tools/list"), good[2]],
         ] {
-            assert_eq!(decided(bad, &call), Err((400, code::HEADER_MISMATCH)), "{bad:?}");
+            assert_eq!(
+                decided(bad, &call),
+                Err((400, code::HEADER_MISMATCH)),
+                "{bad:?}"
+            );
         }
     }
 
@@ -327,14 +344,20 @@ mod tests {
             Err((400, code::UNSUPPORTED_VERSION))
         );
         let without = request("tools/list", &json!({"_meta": {VERSION_KEY: MODERN[0]}}));
-        assert_eq!(decided(&named(MODERN[0]), &without), Err((400, code::INVALID_PARAMS)));
+        assert_eq!(
+            decided(&named(MODERN[0]), &without),
+            Err((400, code::INVALID_PARAMS))
+        );
         let unknown = request("no/such", &json!({"_meta": meta(MODERN[0])}));
         assert_eq!(
             decided(&[(VERSION, MODERN[0]), (METHOD, "no/such")], &unknown),
             Err((404, code::METHOD_NOT_FOUND))
         );
         let number = request("tools/list", &json!({"_meta": {VERSION_KEY: 7}}));
-        assert_eq!(decided(&named(MODERN[0]), &number), Err((400, code::INVALID_PARAMS)));
+        assert_eq!(
+            decided(&named(MODERN[0]), &number),
+            Err((400, code::INVALID_PARAMS))
+        );
     }
 
     #[test]
@@ -344,23 +367,35 @@ mod tests {
             decided(&[(VERSION, MODERN[0]), (METHOD, "tools/list")], &list),
             Err((400, code::INVALID_PARAMS))
         );
-        assert_eq!(decided(&[], &request("server/discover", &json!({}))), Err((400, code::INVALID_PARAMS)));
+        assert_eq!(
+            decided(&[], &request("server/discover", &json!({}))),
+            Err((400, code::INVALID_PARAMS))
+        );
         let bare = request("initialize", &json!({}));
-        assert_eq!(decided(&[(VERSION, MODERN[0])], &bare), Err((404, code::METHOD_NOT_FOUND)));
+        assert_eq!(
+            decided(&[(VERSION, MODERN[0])], &bare),
+            Err((404, code::METHOD_NOT_FOUND))
+        );
         assert_eq!(decided(&[], &bare), Err((400, code::INVALID_PARAMS)));
     }
 
     #[test]
     fn legacy_requests_are_known_by_their_header() {
         let list = request("tools/list", &json!({}));
-        assert_eq!(decided(&[(VERSION, "2025-06-18")], &list), Ok(Era::Legacy("2025-06-18")));
+        assert_eq!(
+            decided(&[(VERSION, "2025-06-18")], &list),
+            Ok(Era::Legacy("2025-06-18"))
+        );
         assert_eq!(decided(&[], &list), Ok(Era::Legacy("2025-03-26")));
         assert_eq!(
             decided(&[(VERSION, "2024-01-01")], &list),
             Err((400, code::UNSUPPORTED_VERSION))
         );
         let both = request("tools/list", &json!({"_meta": meta("2025-11-25")}));
-        assert_eq!(decided(&[(VERSION, "2025-11-25")], &both), Ok(Era::Legacy("2025-11-25")));
+        assert_eq!(
+            decided(&[(VERSION, "2025-11-25")], &both),
+            Ok(Era::Legacy("2025-11-25"))
+        );
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! One request to `/mcp`.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    app::App,
+    child::{Answer, Call, Child},
+    error::Problem,
+    gateway::{
+        access::{self, Grant},
+        envelope::{Malformed, Message, Object},
+        era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
+        legacy,
+        reply::{self, Exchange, Failure},
+    },
+};
+
+/// A call ends after this: clients give up after a minute.
+const LIMIT: Duration = Duration::from_secs(55);
+/// Keys under which the child is told things; a client's are removed.
+const OURS: &str = "com.servicefusion-mcp/";
+
+/// Any verb; what a page may do is checked before the token, and the token before the message.
+pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
+    let origin = match access::origin(&app, request.headers()) {
+        Ok(origin) => origin,
+        Err(problem) => return problem.into_response(),
+    };
+    if request.method() == Method::OPTIONS {
+        return access::preflight(origin);
+    }
+    let mut response = answered(&app, request)
+        .await
+        .unwrap_or_else(IntoResponse::into_response);
+    access::open_to(&mut response, origin);
+    response
+}
+
+async fn answered(app: &Arc<App>, request: Request) -> Result<Response, Problem> {
+    let grant = access::grant(app, request.headers()).await?;
+    if request.method() != Method::POST {
+        let problem = Problem::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "post_only",
+            "This address takes POST; there are no sessions and no streams to open.",
+        );
+        let mut response = problem.into_response();
+        let post = HeaderValue::from_static("POST");
+        response.headers_mut().insert(header::ALLOW, post);
+        return Ok(response);
+    }
+    let headers = request.headers().clone();
+    expect_json(&headers)?;
+    let body = Bytes::from_request(request, app).await.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The message is longer than 4 MB or was cut off.",
+        )
+    })?;
+    let message = match Message::parse(&body) {
+        Ok(message) => message,
+        Err(problem) => return Ok(reply::refused(&malformed(&problem), None)),
+    };
+    let era = match era::decide(&headers, &message) {
+        Ok(era) => era,
+        Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
+    };
+    Ok(serve(app, &grant, era, &message).await)
+}
+
+fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.to_ascii_lowercase().starts_with("application/json") {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "json_expected",
+        "The body must be a JSON-RPC message, with Content-Type: application/json.",
+    ))
+}
+
+fn malformed(problem: &Malformed) -> Refusal {
+    let code = match problem {
+        Malformed::Syntax(_) | Malformed::Depth => code::PARSE,
+        Malformed::Batch | Malformed::Envelope(_) => code::INVALID_REQUEST,
+    };
+    Refusal::new(StatusCode::BAD_REQUEST, code, problem.to_string())
+}
+
+async fn serve(app: &Arc<App>, grant: &Grant, era: Era, message: &Message<'_>) -> Response {
+    let Some(id) = message.id else {
+        noticed(app, grant, era, message);
+        return StatusCode::ACCEPTED.into_response();
+    };
+    let exchange = Exchange {
+        id: id.to_owned(),
+        progress: message
+            .meta
+            .as_ref()
+            .and_then(|meta| meta.get("progressToken"))
+            .map(str::to_owned),
+        is_modern: matches!(era, Era::Modern(_)),
+        deadline: Instant::now() + LIMIT,
+        limit: LIMIT,
+    };
+    if !exchange.is_modern && message.method == "ping" {
+        let nothing = Answer::Result(legacy::nothing().to_string().into());
+        return exchange.json(&nothing).0;
+    }
+    let child = match app.children.get(&grant.tenant.id).await {
+        Ok(child) => child,
+        Err(problem) => {
+            let failure = exchange.failure(&Failure::NoChild(problem.to_string()));
+            return exchange.json(&failure).0;
+        }
+    };
+    match era {
+        Era::Handshake(version) => handshake(&exchange, &child, version),
+        Era::Modern(version) | Era::Legacy(version) => {
+            called(&exchange, &child, grant, message, version).await
+        }
+    }
+}
+
+/// Without sessions little follows from a notification. A modern client cancels by closing its request.
+fn noticed(app: &App, grant: &Grant, era: Era, message: &Message<'_>) {
+    let is_cancel = message.method == "notifications/cancelled" && matches!(era, Era::Legacy(_));
+    if let Some(id) = message.params.get("requestId").filter(|_| is_cancel)
+        && let Some(child) = app.children.living(&grant.tenant.id)
+    {
+        child.cancel(&caller(grant, id));
+    }
+}
+
+/// Whose request it is: ids are unique to a client at best.
+fn caller(grant: &Grant, id: &str) -> String {
+    format!("{} {id}", grant.token.id)
+}
+
+fn handshake(exchange: &Exchange, child: &Child, version: &str) -> Response {
+    let answer = legacy::initialized(&child.discovery(), version).map_or_else(
+        || exchange.failure(&Failure::Ended),
+        |result| Answer::Result(result.into()),
+    );
+    exchange.json(&answer).0
+}
+
+/// Sends the request and waits for the child's first word, which decides the form of the answer.
+async fn called(
+    exchange: &Exchange,
+    child: &Child,
+    grant: &Grant,
+    message: &Message<'_>,
+    version: &str,
+) -> Response {
+    let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
+    let sent = child.call(caller, |id| line(id, message, version, grant));
+    let Ok(mut call) = sent.await else {
+        return exchange.json(&exchange.failure(&Failure::Ended)).0;
+    };
+    // Before, a lost connection said nothing about the call.
+    call.cancel_when_dropped(exchange.is_modern);
+    let first = first(exchange, &mut call).await;
+    match first {
+        First::Answer(answer) => exchange.json(&answer).0,
+        First::Note(note) => exchange.clone().stream(&note, call, |_| {}),
+    }
+}
+
+enum First {
+    Answer(Answer),
+    Note(crate::child::Note),
+}
+
+async fn first(exchange: &Exchange, call: &mut Call) -> First {
+    let note = tokio::select! {
+        biased;
+        note = call.notes.recv() => note,
+        () = tokio::time::sleep_until(exchange.deadline) => {
+            call.cancel_when_dropped(true);
+            return First::Answer(exchange.failure(&Failure::Late));
+        }
+    };
+    match note {
+        Some(note) => First::Note(note),
+        // The channel of notes ends with the call: the answer is there.
+        None => First::Answer(exchange.answer(call).await),
+    }
+}
+
+/// The message as the child gets it: a fresh envelope, our own id and progress token, and who asks.
+fn line(id: u64, message: &Message<'_>, version: &str, grant: &Grant) -> Vec<u8> {
+    let number = id.to_string();
+    let mut meta = message.meta.clone().unwrap_or_default();
+    meta.remove(|name| name.starts_with(OURS));
+    if meta.get("progressToken").is_some() {
+        meta.set("progressToken", number.as_str());
+    }
+    let version = json!(version).to_string();
+    meta.set(VERSION_KEY, version.as_str());
+    if meta.get(CAPABILITIES_KEY).is_none() {
+        meta.set(CAPABILITIES_KEY, "{}");
+    }
+    if meta.get(CLIENT_KEY).is_none() {
+        meta.set(CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#);
+    }
+    let scopes = json!(grant.token.scopes).to_string();
+    meta.set("com.servicefusion-mcp/scopes", scopes.as_str());
+    let meta = meta.to_text();
+    let mut params: Object<'_> = message.params.clone();
+    params.set("_meta", meta);
+    let mut line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":").into_bytes();
+    crate::gateway::envelope::write_string(&mut line, &message.method);
+    line.extend_from_slice(b",\"params\":");
+    params.write(&mut line);
+    line.push(b'}');
+    line
+}

@@ -1,0 +1,303 @@
+//! Answers to clients: one JSON object, or a stream of events when the child speaks before it answers.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::{
+    child::{Answer, Call, Note},
+    gateway::{
+        envelope::{Object, write_raw, write_string},
+        era::{Refusal, code},
+        legacy,
+    },
+};
+
+/// Proxies on the way close what is silent for longer.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// What is needed to turn the child's words into the client's.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange {
+    /// The client's id, as it wrote it.
+    pub(super) id: String,
+    /// The client's progress token, as it wrote it.
+    pub(super) progress: Option<String>,
+    pub(super) is_modern: bool,
+    pub(super) deadline: Instant,
+    pub(super) limit: Duration,
+}
+
+/// How an exchange ended, for its usage event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) status: StatusCode,
+    pub(super) bytes: usize,
+    pub(super) is_error: bool,
+}
+
+impl Exchange {
+    /// The child's answer as a message of one line.
+    fn message(&self, answer: &Answer) -> Vec<u8> {
+        let (name, raw) = match answer {
+            Answer::Result(raw) => ("result", raw),
+            Answer::Error(raw) => ("error", raw),
+        };
+        let mut line = Vec::with_capacity(raw.len() + self.id.len() + 40);
+        line.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        write_raw(&mut line, &self.id);
+        line.push(b',');
+        write_string(&mut line, name);
+        line.push(b':');
+        line.extend_from_slice(raw);
+        line.push(b'}');
+        line
+    }
+
+    /// The HTTP status of an answer: the newest revision says some errors with it too.
+    fn status(&self, answer: &Answer) -> StatusCode {
+        let Answer::Error(raw) = answer else {
+            return StatusCode::OK;
+        };
+        match legacy::error_code(raw) {
+            Some(code::METHOD_NOT_FOUND) if self.is_modern => StatusCode::NOT_FOUND,
+            Some(
+                code::PARSE
+                | code::INVALID_REQUEST
+                | code::HEADER_MISMATCH
+                | code::UNSUPPORTED_VERSION
+                | -32021,
+            ) if self.is_modern => StatusCode::BAD_REQUEST,
+            _ => StatusCode::OK,
+        }
+    }
+
+    /// One JSON object, written at once.
+    pub(super) fn json(&self, answer: &Answer) -> (Response, Ended) {
+        let line = self.message(answer);
+        let ended = Ended {
+            status: self.status(answer),
+            bytes: line.len(),
+            is_error: is_error(answer),
+        };
+        (json_response(ended.status, line), ended)
+    }
+
+    /// A message about a call that will have no answer of the child.
+    pub(super) fn failure(&self, problem: &Failure) -> Answer {
+        let error = json!({
+            "code": code::INTERNAL,
+            "message": problem.words(self.limit),
+            "data": {"retry": problem.retry()},
+        });
+        Answer::Error(error.to_string().into())
+    }
+
+    /// A notification with the client's own progress token or id in the place of the child's.
+    fn note(&self, note: &Note) -> Option<Vec<u8>> {
+        let text = std::str::from_utf8(&note.params).ok()?;
+        let mut params = Object::parse(text).ok()?;
+        let subscription = params.get("_meta").and_then(|raw| {
+            let mut meta = Object::parse(raw).ok()?;
+            meta.get(SUBSCRIPTION)?;
+            meta.set(SUBSCRIPTION, self.id.as_str());
+            Some(meta.to_text())
+        });
+        if let Some(meta) = subscription {
+            params.set("_meta", meta);
+        }
+        if params.get("progressToken").is_some() {
+            params.set("progressToken", self.progress.as_deref()?);
+        }
+        let mut line = b"{\"jsonrpc\":\"2.0\",\"method\":".to_vec();
+        write_string(&mut line, &note.method);
+        line.extend_from_slice(b",\"params\":");
+        params.write(&mut line);
+        line.push(b'}');
+        Some(line)
+    }
+
+    /// The answer, however the call ends.
+    pub(super) async fn answer(&self, call: &mut Call) -> Answer {
+        match tokio::time::timeout_at(self.deadline, call.answer()).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => self.failure(&Failure::Ended),
+            Err(_) => {
+                call.cancel_when_dropped(true);
+                self.failure(&Failure::Late)
+            }
+        }
+    }
+
+    /// Events as they come, the answer last. Whoever drops the stream drops the call.
+    pub(super) fn stream(
+        self,
+        first: &Note,
+        call: Call,
+        on_end: impl FnOnce(Ended) + Send + 'static,
+    ) -> Response {
+        let first = self.note(first).map(|line| event(&line));
+        let state = Streaming {
+            exchange: self,
+            call,
+            bytes: 0,
+            on_end: Some(on_end),
+        };
+        let events = futures_util::stream::unfold(Some(state), async |state| {
+            let mut state = state?;
+            let (event, is_last) = state.next().await;
+            Some((Ok::<_, Infallible>(event), (!is_last).then_some(state)))
+        });
+        let first = futures_util::stream::iter(first.map(Ok));
+        let mut response = Response::new(Body::from_stream(futures_util::StreamExt::chain(
+            first, events,
+        )));
+        let headers = response.headers_mut();
+        for (name, value) in [
+            (header::CONTENT_TYPE, "text/event-stream"),
+            (header::CACHE_CONTROL, "no-store"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+}
+
+const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
+
+struct Streaming<F: FnOnce(Ended)> {
+    exchange: Exchange,
+    call: Call,
+    bytes: usize,
+    on_end: Option<F>,
+}
+
+impl<F: FnOnce(Ended)> Streaming<F> {
+    /// The next event, and whether it is the last.
+    async fn next(&mut self) -> (Bytes, bool) {
+        loop {
+            // The end of this pause is known before the call is borrowed.
+            let pause = Instant::now() + KEEP_ALIVE;
+            let answer = tokio::select! {
+                biased;
+                note = self.call.notes.recv() => match note {
+                    Some(note) => match self.exchange.note(&note) {
+                        Some(line) => return (self.counted(event(&line)), false),
+                        None => continue,
+                    },
+                    // No more notes: the answer is there, or the child is gone.
+                    None => self.exchange.answer(&mut self.call).await,
+                },
+                () = tokio::time::sleep_until(pause.min(self.exchange.deadline)) => {
+                    if Instant::now() < self.exchange.deadline {
+                        return (Bytes::from_static(b":\n\n"), false);
+                    }
+                    self.call.cancel_when_dropped(true);
+                    self.exchange.failure(&Failure::Late)
+                }
+            };
+            let line = self.exchange.message(&answer);
+            let event = self.counted(event(&line));
+            if let Some(on_end) = self.on_end.take() {
+                on_end(Ended {
+                    status: StatusCode::OK,
+                    bytes: self.bytes,
+                    is_error: is_error(&answer),
+                });
+            }
+            return (event, true);
+        }
+    }
+
+    fn counted(&mut self, event: Bytes) -> Bytes {
+        self.bytes += event.len();
+        event
+    }
+}
+
+/// Why the child gives no answer.
+#[derive(Clone, Debug)]
+pub(super) enum Failure {
+    Ended,
+    Late,
+    NoChild(String),
+}
+
+impl Failure {
+    fn words(&self, limit: Duration) -> String {
+        match self {
+            Self::Ended => "The connector of this company stopped before it answered. Reading again is safe; before you \
+                            create something again, search whether it exists."
+                .to_owned(),
+            Self::Late => format!(
+                "There was no answer within {} s and the call was cancelled. Ask for less at once; before you create \
+                 something again, search whether it exists.",
+                limit.as_secs()
+            ),
+            Self::NoChild(problem) => format!("{problem}. Nothing was sent to Service Fusion; try again in a moment."),
+        }
+    }
+
+    fn retry(&self) -> &'static str {
+        match self {
+            Self::NoChild(_) => "safe",
+            _ => "reads only",
+        }
+    }
+}
+
+/// An error of the protocol, or a tool's result that says it is one.
+fn is_error(answer: &Answer) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Result {
+        #[serde(rename = "isError")]
+        is_error: Option<bool>,
+    }
+    match answer {
+        Answer::Error(_) => true,
+        Answer::Result(raw) => serde_json::from_slice::<Result>(raw)
+            .ok()
+            .and_then(|result| result.is_error)
+            .unwrap_or(false),
+    }
+}
+
+fn event(line: &[u8]) -> Bytes {
+    let mut event = b"data: ".to_vec();
+    event.extend_from_slice(line);
+    event.extend_from_slice(b"\n\n");
+    event.into()
+}
+
+/// A refusal that needs no child.
+pub(super) fn refused(refusal: &Refusal, id: Option<&str>) -> Response {
+    let mut error = json!({"code": refusal.code, "message": refusal.message});
+    if let Some(data) = &refusal.data {
+        error["data"] = data.clone();
+    }
+    let mut line = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
+    write_raw(&mut line, id.unwrap_or("null"));
+    line.extend_from_slice(b",\"error\":");
+    line.extend_from_slice(error.to_string().as_bytes());
+    line.push(b'}');
+    json_response(refusal.status, line)
+}
+
+pub(super) fn json_response(status: StatusCode, line: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(line));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
