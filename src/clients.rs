@@ -124,7 +124,7 @@ pub struct Client {
     pub title: &'static str,
     format: Format,
     /// The member that holds all servers.
-    key: &'static str,
+    pub key: &'static str,
     place: Place,
     /// What makes a running client see the change.
     pub next: &'static str,
