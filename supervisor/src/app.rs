@@ -2,7 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Clock, config::Config, master_key::MasterKeys, store::Store};
+use crate::{
+    clock::Clock,
+    config::Config,
+    master_key::MasterKeys,
+    store::Store,
+    vault::{self, Vault},
+};
 
 /// The running service. Handlers get it as their state.
 #[derive(Debug)]
@@ -11,6 +17,7 @@ pub struct App {
     pub store: Store,
     pub clock: Clock,
     pub master: MasterKeys,
+    pub vault: Vault,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
 }
@@ -20,6 +27,8 @@ pub struct App {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
     Http(#[from] reqwest::Error),
 }
@@ -32,7 +41,12 @@ impl App {
         clock: Clock,
     ) -> Result<Arc<Self>, Error> {
         use secrecy::ExposeSecret;
-        let store = Store::open(config.database_url.expose_secret()).await?;
+        let store = Store::claim(config.database_url.expose_secret()).await?;
+        let vault = Vault::new(store.clone(), master.clone(), clock.clone());
+        // A wrong master key is noticed before anything is written.
+        vault.refuse_another_key().await?;
+        store.migrate().await?;
+        vault.mark().await?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -44,6 +58,7 @@ impl App {
             store,
             clock,
             master,
+            vault,
             http,
         }))
     }

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{store, web};
+use crate::{store, vault, web};
 
 /// A failed request. `code` is stable; `detail` is for a person and says what to do.
 #[derive(Clone, Debug)]
@@ -103,6 +103,19 @@ impl From<store::Error> for Problem {
             "The service cannot reach its database; try again in a moment.",
         )
         .retry_after(2)
+    }
+}
+
+/// What does not open is for the operator to mend, and the log says what it is.
+impl From<vault::Error> for Problem {
+    fn from(problem: vault::Error) -> Self {
+        match problem {
+            vault::Error::Store(problem) => problem.into(),
+            problem => {
+                tracing::error!(%problem, "the vault failed a request");
+                Self::internal()
+            }
+        }
     }
 }
 

@@ -18,4 +18,5 @@ pub mod router;
 pub mod server;
 pub mod store;
 pub mod tokens;
+pub mod vault;
 pub mod web;
