@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    broker::Broker,
     clock::Clock,
     config::Config,
     master_key::MasterKeys,
@@ -18,6 +19,7 @@ pub struct App {
     pub clock: Clock,
     pub master: MasterKeys,
     pub vault: Vault,
+    pub broker: Broker,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
 }
@@ -53,18 +55,27 @@ impl App {
             .timeout(Duration::from_secs(30))
             .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
             .build()?;
+        let broker = Broker::new(
+            store.clone(),
+            vault.clone(),
+            clock.clone(),
+            http.clone(),
+            config.api_url.clone(),
+        );
         Ok(Arc::new(Self {
             config,
             store,
             clock,
             master,
             vault,
+            broker,
             http,
         }))
     }
 
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
+        self.broker.close().await;
         self.store.close().await;
     }
 }

@@ -5,6 +5,7 @@
 //! know no HTTP. [`app::App`] stands between them.
 
 pub mod app;
+pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod router;
 pub mod server;
 pub mod store;
+pub mod token;
 pub mod tokens;
 pub mod vault;
 pub mod web;
