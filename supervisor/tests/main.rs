@@ -7,5 +7,6 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod broker;
 mod serving;
 mod support;
