@@ -8,11 +8,16 @@ use axum::{
     http::StatusCode,
     middleware,
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, error::Problem, web};
+use crate::{
+    app::App,
+    error::Problem,
+    usage::{ingest, report},
+    web,
+};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -21,6 +26,7 @@ const BODY: usize = 64 * 1024;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
+        .merge(usage())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -42,6 +48,16 @@ fn probes() -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
+}
+
+/// Devices report calls, a tenant's people read the sums.
+fn usage() -> Router<Arc<App>> {
+    Router::new().route(
+        "/api/usage",
+        post(ingest::post)
+            .layer(DefaultBodyLimit::max(ingest::BODY))
+            .get(report::get),
+    )
 }
 
 /// Ready when the database answers.

@@ -8,6 +8,7 @@ mod counters;
 mod members;
 mod tenants;
 mod tokens;
+mod usage;
 
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
@@ -21,6 +22,7 @@ pub use self::{
     members::{Member, Role},
     tenants::Tenant,
     tokens::{NewToken, Token},
+    usage::{By, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.
