@@ -7,6 +7,7 @@
 
 mod database;
 mod service;
+pub(crate) mod usage;
 
 pub(crate) use self::{database::Database, service::Service};
 
