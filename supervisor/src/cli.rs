@@ -7,6 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::config::{self, Settings};
 
 mod admin;
+mod backup;
 mod serve;
 mod shown;
 
@@ -28,6 +29,8 @@ enum Command {
     /// Serve until asked to stop.
     Serve,
     Admin(admin::Admin),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
 }
 
 /// How a command ended, as the exit code says it.
@@ -71,6 +74,12 @@ pub fn run() -> ExitCode {
         Command::Serve => usable(settings.resolve()).and_then(serve::run),
         Command::Admin(asked) => {
             usable(settings.operating()).and_then(|settings| admin::run(asked, settings))
+        }
+        Command::Backup(asked) => {
+            usable(settings.operating()).and_then(|settings| backup::back_up(&asked, &settings))
+        }
+        Command::Restore(asked) => {
+            usable(settings.operating()).and_then(|settings| backup::restore(&asked, &settings))
         }
     };
     match outcome {

@@ -5,9 +5,11 @@
 
 mod administration;
 mod audit;
+pub mod backup;
 mod beside;
 mod counters;
 mod members;
+mod tables;
 mod tenants;
 mod tokens;
 mod usage;

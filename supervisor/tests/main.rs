@@ -7,6 +7,8 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod admin;
+mod backup;
 mod serving;
 mod support;
 mod usage;

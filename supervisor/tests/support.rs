@@ -5,6 +5,7 @@
     reason = "not every test file uses everything"
 )]
 
+pub(crate) mod command;
 mod database;
 mod service;
 pub(crate) mod usage;

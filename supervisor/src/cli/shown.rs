@@ -1,6 +1,6 @@
 //! What a command prints: tables that line up for people, JSON for programs.
 
-use std::io::Write as _;
+use std::{fmt::Write as _, io::Write as _};
 
 use serde_json::Value;
 
@@ -77,11 +77,12 @@ pub(super) fn table(names: &[&str], rows: &[Vec<String>]) -> String {
 /// Names and values, one a line.
 pub(super) fn list(lines: &[(&str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 1;
-    lines
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(name, value)| format!("{:<width$} {}\n", format!("{name}:"), plain(value)))
-        .collect()
+    let mut text = String::new();
+    for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:<width$} {}", [name, ":"].concat(), plain(value));
+    }
+    text
 }
 
 /// A company may call itself anything; it must not move the terminal's cursor.

@@ -148,11 +148,11 @@ impl Store {
     ) -> Result<Option<Changed>> {
         let mut transaction = self.pool.begin().await?;
         // A write that changes nothing: from here on nobody else changes this company.
-        let lock = AssertSqlSafe(format!(
+        let held = AssertSqlSafe(format!(
             "UPDATE tenants SET note = note WHERE id = $1 RETURNING {}",
             tenants::COLUMNS
         ));
-        let row = sqlx::query(lock).bind(id).fetch_optional(&mut *transaction);
+        let row = sqlx::query(held).bind(id).fetch_optional(&mut *transaction);
         let Some(before) = row.await?.as_ref().map(tenants::tenant).transpose()? else {
             return Ok(None);
         };

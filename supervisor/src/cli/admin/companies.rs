@@ -255,7 +255,7 @@ pub(super) async fn set_tier(desk: &Desk, asked: &TierOf) -> Result<Shown, Failu
         )
     });
     let text = format!("{} has the tier {}{holds}.", now.company, now.tier);
-    Ok(outcome(desk, text, &one, &changed))
+    Ok(outcome(desk, &text, &one, &changed))
 }
 
 pub(super) async fn suspend(desk: &Desk, named: &str, why: &str) -> Result<Shown, Failure> {
@@ -265,7 +265,7 @@ pub(super) async fn suspend(desk: &Desk, named: &str, why: &str) -> Result<Shown
         "{} is suspended; every request of it is refused from now on.",
         one.tenant.company
     );
-    Ok(outcome(desk, text, &one, &changed))
+    Ok(outcome(desk, &text, &one, &changed))
 }
 
 pub(super) async fn resume(desk: &Desk, named: &str) -> Result<Shown, Failure> {
@@ -276,14 +276,14 @@ pub(super) async fn resume(desk: &Desk, named: &str) -> Result<Shown, Failure> {
     } else {
         format!("{} was not suspended.", one.tenant.company)
     };
-    Ok(outcome(desk, text, &one, &changed))
+    Ok(outcome(desk, &text, &one, &changed))
 }
 
 pub(super) async fn note(desk: &Desk, named: &str, text: &str) -> Result<Shown, Failure> {
     let one = desk.find(named).await?;
     let changed = desk.change(&one, Change::Note(text)).await?;
     let text = format!("The note on {} is kept.", one.tenant.company);
-    Ok(outcome(desk, text, &one, &changed))
+    Ok(outcome(desk, &text, &one, &changed))
 }
 
 pub(super) async fn delete(desk: &Desk, named: &str, company: &str) -> Result<Shown, Failure> {
@@ -296,7 +296,7 @@ pub(super) async fn delete(desk: &Desk, named: &str, company: &str) -> Result<Sh
     }
     let changed = desk.change(&one, Change::Delete).await?;
     let text = format!("{company} is deleted; older backups still hold it.");
-    Ok(outcome(desk, text, &one, &changed))
+    Ok(outcome(desk, &text, &one, &changed))
 }
 
 impl Desk {
@@ -308,7 +308,7 @@ impl Desk {
     }
 }
 
-fn outcome(desk: &Desk, text: String, one: &Overview, changed: &Changed) -> Shown {
+fn outcome(desk: &Desk, text: &str, one: &Overview, changed: &Changed) -> Shown {
     let described = |tenant: &Tenant| {
         json!({
             "tier": tenant.tier,
@@ -325,5 +325,5 @@ fn outcome(desk: &Desk, text: String, one: &Overview, changed: &Changed) -> Show
         "before": described(&changed.before),
         "after": changed.after.as_ref().map(described),
     });
-    Shown::new(shown::plain(&text), json)
+    Shown::new(shown::plain(text), json)
 }

@@ -60,14 +60,12 @@ fn unknown(all: &[Overview], named: &str, wanted: &str) -> String {
 }
 
 fn lines(those: &[&Overview]) -> String {
-    those
-        .iter()
-        .map(|one| {
-            let owner = one.owners.first().map_or("no owner", String::as_str);
-            let company = crate::cli::shown::plain(&one.tenant.company);
-            format!("\n  {}  {company} ({owner})", one.tenant.id)
-        })
-        .collect()
+    let lines = those.iter().map(|one| {
+        let owner = one.owners.first().map_or("no owner", String::as_str);
+        let company = crate::cli::shown::plain(&one.tenant.company);
+        ["\n  ", &one.tenant.id, "  ", &company, " (", owner, ")"].concat()
+    });
+    lines.collect()
 }
 
 /// Letters to insert, remove or replace.
