@@ -13,6 +13,18 @@ async fn admin(service: &Service, arguments: &[&str]) -> Ran {
     run(&service.around.database.url, &arguments).await
 }
 
+/// As a person types it.
+fn typed(arguments: &[&str]) -> String {
+    let words = arguments.iter().map(|word| {
+        if word.contains(' ') {
+            format!("'{word}'")
+        } else {
+            (*word).to_owned()
+        }
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// Two companies; the first has made calls.
 async fn companies(service: &Service) -> (Company, Company) {
     let acme = Company::new(service, "Acme Air", "ann@acme.test").await;
@@ -33,7 +45,7 @@ async fn companies(service: &Service) -> (Company, Company) {
 async fn tables_read_well() {
     let service = Service::start().await;
     let _both = companies(&service).await;
-    let mut text = String::new();
+    let mut text = Vec::new();
     for arguments in [
         ["tenants"].as_slice(),
         &["tenants", "--search", "BETA"],
@@ -54,13 +66,13 @@ async fn tables_read_well() {
     ] {
         let ran = admin(&service, arguments).await;
         assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.err);
-        text += &format!(
-            "$ sf-supervisor admin {}\n{}\n",
-            arguments.join(" "),
+        text.push(format!(
+            "$ sf-supervisor admin {}\n{}",
+            typed(arguments),
             ran.shown().replace('\r', "")
-        );
+        ));
     }
-    insta::assert_snapshot!("admin", text);
+    insta::assert_snapshot!("admin", text.join("\n"));
 }
 
 #[tokio::test]
@@ -68,7 +80,7 @@ async fn what_is_wrong_is_said_with_its_exit_code() {
     let service = Service::start().await;
     let (acme, _) = companies(&service).await;
     Company::new(&service, "Acme Air", "other@acme.test").await;
-    let mut text = String::new();
+    let mut text = Vec::new();
     for (arguments, code) in [
         (["show", "beta heatin"].as_slice(), 1),
         (&["show", "nobody"], 1),
@@ -85,12 +97,12 @@ async fn what_is_wrong_is_said_with_its_exit_code() {
         assert_eq!(ran.code, code, "{arguments:?}: {}", ran.err);
         assert_eq!(ran.out, "");
         let said = ran.shown().replace(&acme.device_id, "tok_…");
-        text += &format!(
-            "$ sf-supervisor admin {}\n{said}\n",
-            arguments.join(" ").replace(&acme.device_id, "tok_…")
-        );
+        text.push(format!(
+            "$ sf-supervisor admin {}\n{said}",
+            typed(arguments).replace(&acme.device_id, "tok_…")
+        ));
     }
-    insta::assert_snapshot!("admin_errors", text);
+    insta::assert_snapshot!("admin_errors", text.join("\n"));
     for arguments in [
         ["suspend", "acme"].as_slice(),
         &["delete", "acme"],

@@ -83,7 +83,7 @@ async fn contents(url: &str) -> Vec<String> {
 async fn a_backup_under_load_is_one_moment_and_restores_into_either_database() {
     let service = Arc::new(Service::start().await);
     let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
-    let at = service.app.clock.now() - 60_000;
+    let at = service.app.clock.now();
     let stop = Arc::new(AtomicBool::new(false));
     let load = {
         let (service, company, stop) = (Arc::clone(&service), company.clone(), Arc::clone(&stop));
@@ -98,7 +98,7 @@ async fn a_backup_under_load_is_one_moment_and_restores_into_either_database() {
         })
     };
     until("calls", async || {
-        (company.figures(&service, "?from=2000-01-01").await["totals"]["calls"] != 0).then_some(())
+        (company.figures(&service, "").await["totals"]["calls"] != 0).then_some(())
     })
     .await;
     let folder = tempfile::tempdir().unwrap();
@@ -130,7 +130,7 @@ async fn a_backup_under_load_is_one_moment_and_restores_into_either_database() {
     ))
     .await;
     let mut targets = vec![Database::new().await];
-    targets.extend(Database::other_kind().await);
+    targets.extend(Database::other_kind());
     for target in &targets {
         let ran = restore(&target.url, &file, &[]).await;
         assert_eq!(ran.code, 0, "{}", ran.err);

@@ -12,6 +12,8 @@ use crate::support::{
 
 const HOUR: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR;
+/// 2030-03-15T12:00:00Z
+const NOON: i64 = 1_899_806_400_000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ten_thousand_calls_count_ten_thousand_times_whatever_becomes_of_the_batches() {
@@ -245,8 +247,6 @@ async fn only_a_device_reports_and_only_a_persons_token_reads() {
 async fn figures_come_by_day_of_this_month_or_as_asked() {
     let service = Service::start().await;
     let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
-    // 2030-03-15T12:00:00Z
-    const NOON: i64 = 1_899_806_400_000;
     service.app.clock.advance(NOON - service.app.clock.now());
     let events: Vec<Value> = [
         (1, NOON),

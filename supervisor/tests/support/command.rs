@@ -68,7 +68,7 @@ fn steady(text: &str) -> String {
                 bytes[start + 10] = b'T';
                 bytes[start + 17..start + 19].copy_from_slice(b"00");
             }
-        } else if like(b"0000-00-00") && bytes.get(start + 10) != Some(&b' ') {
+        } else if like(b"0000-00-00") {
             bytes[start..start + 10].copy_from_slice(b"2030-01-31");
         } else if id {
             bytes[start + 4..start + 36].fill(b'0');

@@ -23,7 +23,7 @@ impl Database {
     }
 
     /// A database of the other kind than the test run's; `None` when there is no PostgreSQL server.
-    pub(crate) async fn other_kind() -> Option<Self> {
+    pub(crate) fn other_kind() -> Option<Self> {
         std::env::var("SF_SUPERVISOR_TEST_POSTGRES").ok()?;
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("other.db").display());

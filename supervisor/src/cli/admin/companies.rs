@@ -117,7 +117,13 @@ pub(super) async fn show(desk: &Desk, named: &str) -> Result<Shown, Failure> {
     let mut lines = summary(desk, &one);
     lines.extend([
         ("people", people.join(", ")),
-        ("devices", format!("{devices}, and {tokens} tokens")),
+        (
+            "devices",
+            format!(
+                "{devices}, and {}",
+                counted(i64::try_from(tokens)?, "token")
+            ),
+        ),
         ("today", calls(&today)),
         ("this month", calls(&month)),
     ]);
@@ -200,6 +206,11 @@ fn own_limits(tenant: &Tenant) -> Limits {
     serde_json::from_value(parsed(tenant.limits.as_deref())).unwrap_or_default()
 }
 
+fn counted(count: i64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 async fn used(desk: &Desk, tenant_id: &str, today: bool) -> Result<Sum, Failure> {
     let period = Period::new(None, None, false, desk.now)?;
     let from = if today { period.to } else { period.from };
@@ -216,7 +227,11 @@ async fn used(desk: &Desk, tenant_id: &str, today: bool) -> Result<Sum, Failure>
 }
 
 fn calls(sum: &Sum) -> String {
-    format!("{} calls, {} errors", sum.calls, sum.errors)
+    format!(
+        "{}, {}",
+        counted(sum.calls, "call"),
+        counted(sum.errors, "error")
+    )
 }
 
 pub(super) async fn set_tier(desk: &Desk, asked: &TierOf) -> Result<Shown, Failure> {
