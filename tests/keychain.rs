@@ -2,17 +2,14 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, McpClient, Ran, Sandbox,
+    HANG_GUARD, Home, McpClient, Ran, Sandbox,
     keyring::Session,
-    sign_in::{command, login, serve, with_secret},
+    sign_in::{command, expire_at_next_search, login, serve, with_secret},
 };
 
 const SECRET: &str = "sandbox-consumer-secret";
@@ -102,6 +99,78 @@ fn a_second_login_keeps_to_the_key_in_the_keychain() {
 
     assert_eq!(session.secrets(), 1);
     assert!(!has_key_file(&home));
+    search(&mut server_in(&session, &sandbox, &home));
+}
+
+#[test]
+fn a_new_key_takes_the_old_one_s_place_in_the_keychain() {
+    let Some(session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    let mut client = server_in(&session, &sandbox, &home);
+    search(&mut client);
+
+    for _ in 0..2 {
+        succeeded(&run_in(
+            &session,
+            &sandbox,
+            &home,
+            &["doctor", "--rotate-key"],
+        ));
+
+        assert_eq!(session.secrets(), 1);
+        assert!(!has_key_file(&home));
+        expire_at_next_search(&sandbox);
+        search(&mut client);
+        search(&mut server_in(&session, &sandbox, &home));
+    }
+
+    succeeded(&run_in(&session, &sandbox, &home, &["logout"]));
+    assert_eq!(session.secrets(), 0);
+}
+
+#[test]
+fn a_rotation_in_the_keychain_may_be_cut_off_at_any_step() {
+    let Some(session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    let rotate = ["doctor", "--rotate-key"];
+    for (step, left) in [("next key written", 2), ("resealed", 2), ("promoted", 1)] {
+        let died = command(&sandbox, &home, &rotate)
+            .envs(session.variables())
+            .env("SF_MCP_STOP_AT", step)
+            .output()
+            .unwrap();
+        assert_eq!(died.status.code(), None, "{step}");
+        assert_eq!(session.secrets(), left, "{step}");
+
+        search(&mut server_in(&session, &sandbox, &home));
+        succeeded(&run_in(&session, &sandbox, &home, &rotate));
+
+        assert_eq!(session.secrets(), 1, "{step}");
+        search(&mut server_in(&session, &sandbox, &home));
+    }
+}
+
+#[test]
+fn a_rotation_with_a_locked_keychain_changes_nothing() {
+    let Some(mut session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    session.lock();
+
+    let ran = run_in(&session, &sandbox, &home, &["doctor", "--rotate-key"]);
+
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(ran.stderr.contains("locked"), "{}", ran.stderr);
+    session.unlock();
+    assert_eq!(session.secrets(), 1);
     search(&mut server_in(&session, &sandbox, &home));
 }
 
@@ -224,14 +293,12 @@ fn a_frozen_keychain_holds_up_neither_the_start_nor_a_call_for_long() {
     succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
     session.freeze();
 
-    let started = Instant::now();
+    // All this is answered while the keychain is not.
     let mut client = server_in(&session, &sandbox, &home);
     client.initialize("2025-06-18");
     client.result("tools/list", json!({}));
-    assert!(started.elapsed() < Duration::from_secs(2));
-
     let sent = Instant::now();
-    let calls: Vec<i64> = (1..=4)
+    let calls: Vec<i64> = (1..=16)
         .map(|limit| client.send_call("search_jobs", &json!({"limit": limit})))
         .collect();
     for id in calls {
@@ -243,10 +310,8 @@ fn a_frozen_keychain_holds_up_neither_the_start_nor_a_call_for_long() {
 
     session.thaw();
     search(&mut client);
-    assert!(
-        waited < Duration::from_secs(7),
-        "four calls waited {waited:?}"
-    );
+    // One after the other they would take 48 s.
+    assert!(waited < HANG_GUARD, "sixteen calls waited {waited:?}");
 }
 
 #[test]
@@ -257,7 +322,6 @@ fn commands_end_although_the_keychain_is_frozen() {
     let (sandbox, home) = (Sandbox::start(), Home::new());
     succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
     session.freeze();
-    let started = Instant::now();
 
     let status = run_in(&session, &sandbox, &home, &["status"]);
     assert_eq!(status.code, Some(1), "{}", status.stdout);
@@ -269,8 +333,6 @@ fn commands_end_although_the_keychain_is_frozen() {
     let login = with_secret(login_in(&session, &sandbox, &home), SECRET);
     succeeded(&login);
     assert!(login.stdout.contains("did not answer"), "{}", login.stdout);
-
-    assert!(started.elapsed() < Duration::from_secs(15));
 }
 
 #[test]

@@ -6,17 +6,22 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod broker;
 mod cli;
 mod creating;
+mod disks;
 mod dispatch;
 mod handshake;
 mod keychain;
 mod login;
+mod ordinary_call;
 mod readme;
 mod renewal;
 mod resilience;
+mod rotation;
 mod searching;
 mod snapshots;
 mod support;
 mod tampering;
+mod usage_spool;
 mod wire;

@@ -6,10 +6,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    auth::master_key::Place,
+    auth::{broker::Broker, master_key::Place},
     database,
     seal::{self, SealingKey},
 };
+
+#[cfg(test)]
+mod tests;
 
 /// How the company's token is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,8 @@ pub enum Kind {
     ClientCredentials,
     /// An OAuth App that a person allowed in the browser: only its refresh token brings new ones.
     AuthorizationCode,
+    /// A device of a hosting service, which lends a token at any time.
+    Device,
 }
 
 impl Kind {
@@ -25,15 +30,21 @@ impl Kind {
         match self {
             Self::ClientCredentials => "client_credentials",
             Self::AuthorizationCode => "authorization_code",
+            Self::Device => "device",
         }
     }
 
     fn from_word(word: &str) -> Self {
-        if word == "authorization_code" {
-            Self::AuthorizationCode
-        } else {
-            Self::ClientCredentials
+        match word {
+            "authorization_code" => Self::AuthorizationCode,
+            "device" => Self::Device,
+            _ => Self::ClientCredentials,
         }
+    }
+
+    /// Whether tokens can be asked for again, so that an answer that was lost costs nothing.
+    pub fn is_repeatable(self) -> bool {
+        self != Self::AuthorizationCode
     }
 }
 
@@ -49,16 +60,46 @@ pub struct Head {
     pub intent_at: Option<i64>,
     /// Why no further token can be had without signing in again.
     pub ended: Option<String>,
-    /// The service the sign-in is for.
+    /// The service that gives out the tokens.
     pub origin: String,
+}
+
+impl Head {
+    /// What to do once the sign-in has ended.
+    pub fn remedy(&self) -> String {
+        match (self.kind, self.place) {
+            (Kind::Device, Place::Device) => {
+                "Get a new bundle there and put its SF_MCP_DEVICE_TOKEN in the place of the old one; `sf-mcp logout` forgets \
+                 the old one"
+                    .to_owned()
+            }
+            (Kind::Device, _) => format!(
+                "Run `sf-mcp login --supervisor {}`, or get a new bundle there and run `sf-mcp login --bundle FILE`",
+                self.origin
+            ),
+            _ => "Run `sf-mcp login` again".to_owned(),
+        }
+    }
+}
+
+/// What tokens are asked for with.
+#[derive(Clone, Debug)]
+pub enum Means {
+    /// An OAuth client of Service Fusion.
+    Client {
+        id: SecretString,
+        secret: SecretString,
+    },
+    Device(Broker),
 }
 
 /// The tokens and what they are renewed with.
 #[derive(Clone, Debug)]
 pub struct Secrets {
-    pub client_id: SecretString,
-    pub client_secret: SecretString,
+    pub means: Means,
     pub access_token: SecretString,
+    /// The API that the access token is for. It is sent nowhere else.
+    pub api_url: String,
     /// Unix ms.
     pub expires_at: i64,
     /// From issue to expiry, in ms.
@@ -132,29 +173,22 @@ impl Vault {
         if !self.path.exists() {
             return Ok(None);
         }
-        let connection = self.open_file()?;
+        let connection = database::open_to_read(&self.path)?;
         self.sqlite(read_head(&connection))
     }
 
-    /// Opens every value.
+    /// Opens every value, as they stood at one moment.
     pub fn secrets(&self, key: &SealingKey, head: &Head) -> Result<Secrets, Error> {
-        if head.origin != self.origin {
-            return Err(Error::OtherService {
-                signed_in: head.origin.clone(),
-                wanted: self.origin.clone(),
-            });
-        }
-        if key.id() != head.key_id {
-            return Err(Error::OtherKey {
-                path: self.shown(),
-                expected: head.key_id.clone(),
-                found: key.id(),
-            });
-        }
-        let connection = self.open_file()?;
+        let mut connection = database::open_to_read(&self.path)?;
+        let transaction = self.sqlite(connection.transaction())?;
+        // A rotation or a login may have come between reading the head and this.
+        let now = self.sqlite(read_head(&transaction))?;
+        let head = now.as_ref().unwrap_or(head);
+        self.same_service(head)?;
+        self.same_key(head, key)?;
         let text = |column: &str| -> Result<Option<SecretString>, Error> {
             let sealed: Option<Vec<u8>> = self.sqlite(
-                connection
+                transaction
                     .query_row(
                         "SELECT value FROM sealed WHERE name = ?1",
                         [column],
@@ -166,7 +200,7 @@ impl Vault {
                 return Ok(None);
             };
             let plain = key
-                .open(&sealed, &self.place(column))
+                .open(&sealed, &self.place(&head.origin, column))
                 .map_err(|source| self.does_not_open(source))?;
             let text = String::from_utf8(plain.to_vec())
                 .map_err(|_| self.does_not_open(seal::Error::DoesNotOpen))?;
@@ -178,9 +212,19 @@ impl Vault {
         let lasts = needed("expires_at")?;
         let (expires_at, life) = lasts.expose_secret().split_once(' ').unwrap_or_default();
         Ok(Secrets {
-            client_id: needed("client_id")?,
-            client_secret: needed("client_secret")?,
+            means: match head.kind {
+                Kind::Device => Broker::new(head.origin.clone(), needed("device_token")?)
+                    .map(Means::Device)
+                    .ok_or_else(|| self.does_not_open(seal::Error::DoesNotOpen))?,
+                Kind::ClientCredentials | Kind::AuthorizationCode => Means::Client {
+                    id: needed("client_id")?,
+                    secret: needed("client_secret")?,
+                },
+            },
             access_token: needed("access_token")?,
+            // Service Fusion's own tokens are for the address that gives them out.
+            api_url: text("api_url")?
+                .map_or_else(|| head.origin.clone(), |url| url.expose_secret().to_owned()),
             expires_at: expires_at.parse().unwrap_or(0),
             life: life.parse().unwrap_or(0),
             refresh_token: text("refresh_token")?,
@@ -188,6 +232,51 @@ impl Vault {
                 .map(|account| account.expose_secret().to_owned())
                 .unwrap_or_default(),
         })
+    }
+
+    fn same_service(&self, head: &Head) -> Result<(), Error> {
+        // A hosting service says itself which API its tokens are for.
+        if head.kind == Kind::Device || head.origin == self.origin {
+            return Ok(());
+        }
+        Err(Error::OtherService {
+            signed_in: head.origin.clone(),
+            wanted: self.origin.clone(),
+        })
+    }
+
+    fn same_key(&self, head: &Head, key: &SealingKey) -> Result<(), Error> {
+        if head.key_id == key.id() {
+            return Ok(());
+        }
+        Err(Error::OtherKey {
+            path: self.shown(),
+            expected: head.key_id.clone(),
+            found: key.id(),
+        })
+    }
+
+    /// Seals every value with another key, in one transaction. The old sealed values leave the disk.
+    pub fn reseal(&self, head: &Head, old: &SealingKey, new: &SealingKey) -> Result<(), Error> {
+        self.same_service(head)?;
+        let mut connection = self.open_file()?;
+        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = self.sqlite(begun)?;
+        let update = "UPDATE login SET key_id = ?2 WHERE id = 1 AND key_id = ?1";
+        self.sqlite(transaction.execute(update, (old.id(), new.id())))?;
+        for (column, sealed) in self.sqlite(read_sealed(&transaction))? {
+            let place = self.place(&head.origin, &column);
+            let resealed = old
+                .open(&sealed, &place)
+                .and_then(|plain| new.seal(&plain, &place))
+                .map_err(|source| self.does_not_open(source))?;
+            let update = "UPDATE sealed SET value = ?2 WHERE name = ?1";
+            self.sqlite(transaction.execute(update, (&column, resealed)))?;
+        }
+        self.sqlite(transaction.commit())?;
+        // What is committed counts; the log is cut at the next occasion then.
+        let _ = truncate_log(&connection);
+        Ok(())
     }
 
     /// Replaces whatever sign-in there is, in one transaction.
@@ -208,11 +297,13 @@ impl Vault {
                 "INSERT INTO login (id, kind, key_place, key_id, origin, generation) VALUES (1, ?1, ?2, ?3, ?4, 1)
                  ON CONFLICT (id) DO UPDATE SET kind = ?1, key_place = ?2, key_id = ?3, origin = ?4, generation = generation + 1,
                  intent_at = NULL, ended = NULL",
-                (kind.word(), place.word(), key.id(), &self.origin),
+                (kind.word(), place.word(), key.id(), self.issuer(secrets)),
             )?;
             insert(&transaction, &sealed)?;
             transaction.commit()?;
-            truncate_log(&connection)
+            // What is committed counts; the log is cut at the next occasion then.
+            let _ = truncate_log(&connection);
+            Ok(())
         })();
         self.sqlite(written)
     }
@@ -237,7 +328,8 @@ impl Vault {
         self.sqlite(changed).map(|_| ())
     }
 
-    /// Writes the new tokens: durable before anybody uses them.
+    /// Writes the new tokens: durable before anybody uses them. `false` when the sign-in is another one by now, or
+    /// sealed with another key.
     pub fn finish_renewal(
         &self,
         generation: i64,
@@ -250,8 +342,9 @@ impl Vault {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let changed = transaction.execute(
-                "UPDATE login SET generation = generation + 1, intent_at = NULL, ended = NULL WHERE id = 1 AND generation = ?1",
-                [generation],
+                "UPDATE login SET generation = generation + 1, intent_at = NULL, ended = NULL
+                 WHERE id = 1 AND generation = ?1 AND key_id = ?2",
+                (generation, key.id()),
             )?;
             if changed == 1 {
                 transaction.execute("DELETE FROM sealed", [])?;
@@ -297,20 +390,27 @@ impl Vault {
         secrets: &Secrets,
     ) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
         let expires_at = format!("{} {}", secrets.expires_at, secrets.life);
+        let issuer = self.issuer(secrets);
         let mut plain = vec![
-            ("client_id", secrets.client_id.expose_secret()),
-            ("client_secret", secrets.client_secret.expose_secret()),
             ("access_token", secrets.access_token.expose_secret()),
+            ("api_url", secrets.api_url.as_str()),
             ("expires_at", expires_at.as_str()),
             ("account", secrets.account.as_str()),
         ];
+        match &secrets.means {
+            Means::Client { id, secret } => plain.extend([
+                ("client_id", id.expose_secret()),
+                ("client_secret", secret.expose_secret()),
+            ]),
+            Means::Device(broker) => plain.push(("device_token", broker.token().expose_secret())),
+        }
         if let Some(refresh_token) = &secrets.refresh_token {
             plain.push(("refresh_token", refresh_token.expose_secret()));
         }
         plain
             .into_iter()
             .map(|(column, text)| {
-                let sealed = key.seal(text.as_bytes(), &self.place(column));
+                let sealed = key.seal(text.as_bytes(), &self.place(issuer, column));
                 sealed
                     .map(|sealed| (column, sealed))
                     .map_err(|source| self.does_not_open(source))
@@ -318,12 +418,17 @@ impl Vault {
             .collect()
     }
 
-    /// What a value is bound to: moved to another profile, column or schema it does not open.
-    fn place(&self, column: &str) -> String {
-        format!(
-            "sf-mcp tokens 1\n{}\n{}\n{column}",
-            self.profile, self.origin
-        )
+    /// Who gives out these tokens.
+    fn issuer<'a>(&'a self, secrets: &'a Secrets) -> &'a str {
+        match &secrets.means {
+            Means::Client { .. } => &self.origin,
+            Means::Device(broker) => broker.host(),
+        }
+    }
+
+    /// What a value is bound to: moved to another profile, service, column or schema it does not open.
+    fn place(&self, issuer: &str, column: &str) -> String {
+        format!("sf-mcp tokens 1\n{}\n{issuer}\n{column}", self.profile)
     }
 
     fn shown(&self) -> String {
@@ -369,6 +474,12 @@ fn read_head(connection: &Connection) -> rusqlite::Result<Option<Head>> {
         .optional()
 }
 
+fn read_sealed(connection: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+    let mut statement = connection.prepare("SELECT name, value FROM sealed")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
 fn insert(connection: &Connection, sealed: &[(&'static str, Vec<u8>)]) -> rusqlite::Result<()> {
     for (column, value) in sealed {
         connection.execute(
@@ -382,150 +493,4 @@ fn insert(connection: &Connection, sealed: &[(&'static str, Vec<u8>)]) -> rusqli
 /// Old pages live on in the write-ahead log until it is truncated.
 fn truncate_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secrets(token: &str) -> Secrets {
-        Secrets {
-            client_id: "id".to_owned().into(),
-            client_secret: "planted-secret".to_owned().into(),
-            access_token: token.to_owned().into(),
-            expires_at: 1_800_000_000_000,
-            life: 3_600_000,
-            refresh_token: Some("planted-refresh".to_owned().into()),
-            account: "Carol".to_owned(),
-        }
-    }
-
-    fn vault(folder: &tempfile::TempDir, profile: &str) -> Vault {
-        Vault::new(
-            folder.path().join("tokens.db"),
-            profile,
-            "https://api.servicefusion.com",
-        )
-    }
-
-    #[test]
-    fn a_sign_in_is_read_back_and_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(&folder, "default");
-        assert_eq!(vault.head().unwrap(), None);
-        assert!(!vault.path().exists());
-
-        let key = SealingKey::generate().unwrap();
-        vault
-            .store(
-                Kind::ClientCredentials,
-                Place::File,
-                &key,
-                &secrets("planted-access"),
-            )
-            .unwrap();
-
-        let head = vault.head().unwrap().unwrap();
-        assert_eq!(
-            vault
-                .secrets(&key, &head)
-                .unwrap()
-                .access_token
-                .expose_secret(),
-            "planted-access"
-        );
-        let other = SealingKey::generate().unwrap();
-        assert!(matches!(
-            vault.secrets(&other, &head),
-            Err(Error::OtherKey { .. })
-        ));
-        vault.forget().unwrap();
-        assert_eq!(vault.head().unwrap(), None);
-    }
-
-    #[test]
-    fn a_value_moved_to_another_column_or_profile_does_not_open() {
-        let folder = tempfile::tempdir().unwrap();
-        let here = vault(&folder, "default");
-        let key = SealingKey::generate().unwrap();
-        here.store(Kind::ClientCredentials, Place::File, &key, &secrets("t"))
-            .unwrap();
-        let head = here.head().unwrap().unwrap();
-
-        let elsewhere = vault(&folder, "other");
-        assert!(matches!(
-            elsewhere.secrets(&key, &head),
-            Err(Error::Sealed { .. })
-        ));
-
-        let connection = database::open(here.path()).unwrap();
-        connection
-            .execute("UPDATE sealed SET value = (SELECT value FROM sealed WHERE name = 'client_secret') WHERE name = 'access_token'", [])
-            .unwrap();
-        assert!(matches!(
-            here.secrets(&key, &head),
-            Err(Error::Sealed { .. })
-        ));
-    }
-
-    #[test]
-    fn no_secret_stands_in_any_file_in_the_clear() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(&folder, "default");
-        let key = SealingKey::generate().unwrap();
-        for round in 0..20 {
-            vault
-                .store(
-                    Kind::ClientCredentials,
-                    Place::File,
-                    &key,
-                    &secrets(&format!("planted-access-{round}")),
-                )
-                .unwrap();
-        }
-        for entry in std::fs::read_dir(folder.path()).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-            assert!(!bytes.windows(7).any(|window| window == b"planted"));
-        }
-    }
-
-    #[test]
-    fn a_renewal_of_old_tokens_writes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(&folder, "default");
-        let key = SealingKey::generate().unwrap();
-        vault
-            .store(
-                Kind::AuthorizationCode,
-                Place::File,
-                &key,
-                &secrets("first"),
-            )
-            .unwrap();
-        let old = vault.head().unwrap().unwrap();
-
-        assert!(vault.begin_renewal(old.generation, 1).unwrap());
-        assert!(
-            vault
-                .finish_renewal(old.generation, &key, &secrets("second"))
-                .unwrap()
-        );
-        assert!(!vault.begin_renewal(old.generation, 2).unwrap());
-        assert!(
-            !vault
-                .finish_renewal(old.generation, &key, &secrets("third"))
-                .unwrap()
-        );
-
-        let head = vault.head().unwrap().unwrap();
-        assert_eq!(
-            vault
-                .secrets(&key, &head)
-                .unwrap()
-                .access_token
-                .expose_secret(),
-            "second"
-        );
-        assert_eq!(head.intent_at, None);
-    }
 }

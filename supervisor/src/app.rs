@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Clock, config::Config, master_key::MasterKeys, store::Store};
+use crate::{
+    binaries::Binaries, clock::Clock, config::Config, master_key::MasterKeys, store::Store,
+};
 
 /// The running service. Handlers get it as their state.
 #[derive(Debug)]
@@ -13,6 +15,8 @@ pub struct App {
     pub master: MasterKeys,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
+    /// sf-mcp as people are handed it.
+    pub binaries: Binaries,
 }
 
 /// Why the service cannot start.
@@ -40,6 +44,7 @@ impl App {
             .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Arc::new(Self {
+            binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,
             store,
             clock,

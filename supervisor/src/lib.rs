@@ -5,6 +5,9 @@
 //! know no HTTP. [`app::App`] stands between them.
 
 pub mod app;
+pub mod archive;
+pub mod binaries;
+pub mod bundles;
 pub mod cli;
 pub mod clock;
 pub mod config;

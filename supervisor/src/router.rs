@@ -8,16 +8,11 @@ use axum::{
     http::StatusCode,
     middleware,
     response::IntoResponse,
-    routing::{get, post},
+    routing::get,
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{
-    app::App,
-    error::Problem,
-    usage::{ingest, report},
-    web,
-};
+use crate::{app::App, bundles, error::Problem, usage, web};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -26,7 +21,8 @@ const BODY: usize = 64 * 1024;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
-        .merge(usage())
+        .merge(bundles::routes())
+        .merge(usage::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -48,16 +44,6 @@ fn probes() -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
-}
-
-/// Devices report calls, a tenant's people read the sums.
-fn usage() -> Router<Arc<App>> {
-    Router::new().route(
-        "/api/usage",
-        post(ingest::post)
-            .layer(DefaultBodyLimit::max(ingest::BODY))
-            .get(report::get),
-    )
 }
 
 /// Ready when the database answers.

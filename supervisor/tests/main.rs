@@ -9,6 +9,7 @@
 
 mod admin;
 mod backup;
+mod bundles;
 mod serving;
 mod support;
 mod usage;

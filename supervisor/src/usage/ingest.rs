@@ -30,13 +30,14 @@ const BATCHES: Limit = Limit {
     window: 10 * 60 * 1000,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct Batch {
+    /// `{id, at, tool, endpoint, status, duration_ms, bytes, client?, era?}`; `at` is RFC 3339 or Unix ms.
     events: Vec<Value>,
 }
 
 /// What became of a batch. Events that are refused never become good: the sender drops them.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, utoipa::ToSchema)]
 pub struct Taken {
     pub accepted: usize,
     pub duplicates: usize,
@@ -44,7 +45,7 @@ pub struct Taken {
     pub refused: Vec<Refused>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct Refused {
     /// Its place in the batch, from 0.
     pub index: usize,
@@ -53,6 +54,21 @@ pub struct Refused {
     pub why: &'static str,
 }
 
+/// Counts calls, each once however often it is sent; at most 1000 in a batch of at most 1 MB. Events that break a rule
+/// are named in the answer and never become good; the others of the batch are counted.
+#[utoipa::path(
+    post,
+    path = "/api/usage",
+    request_body = Batch,
+    responses(
+        (status = 202, description = "What became of the batch", body = Taken),
+        (status = 400, description = "`invalid_request`"),
+        (status = 401, description = "`invalid_token`: not a device's, or revoked"),
+        (status = 403, description = "`tenant_suspended`"),
+        (status = 413, description = "`too_large`, `too_many_events`"),
+        (status = 429, description = "`too_many_requests`")
+    )
+)]
 pub async fn post(
     State(app): State<Arc<App>>,
     request: Request,

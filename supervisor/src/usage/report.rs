@@ -22,13 +22,29 @@ use crate::{
     web::Caller,
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
 pub struct Asked {
+    /// First day (UTC), such as 2026-01-31; the first of the month unless said.
     from: Option<String>,
+    /// Last day (UTC); today unless said.
     to: Option<String>,
+    /// hour, day, tool, status, client or origin; day unless said.
+    #[param(value_type = Option<String>)]
     by: Option<By>,
 }
 
+/// Figures of the caller's company, as JSON or, with `Accept: text/csv`, as CSV.
+#[utoipa::path(
+    get,
+    path = "/api/usage",
+    params(Asked),
+    responses(
+        (status = 200, description = "`{from, to, by, rows: [{<by>, calls, errors, duration_ms, bytes}], totals}`"),
+        (status = 400, description = "`invalid_request`"),
+        (status = 401, description = "`invalid_token`"),
+        (status = 403, description = "`tenant_suspended`")
+    )
+)]
 pub async fn get(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
