@@ -5,9 +5,11 @@
     reason = "not every test file uses everything"
 )]
 
+pub(crate) mod command;
 mod database;
 mod program;
 mod service;
+pub(crate) mod usage;
 
 pub(crate) use self::{database::Database, program::sf_mcp, service::Service};
 
