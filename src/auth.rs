@@ -2,6 +2,8 @@
 
 pub mod broker;
 mod device;
+#[cfg(unix)]
+pub mod hosted;
 pub mod lock;
 pub mod master_key;
 pub mod oauth;

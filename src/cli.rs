@@ -39,7 +39,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Serve MCP on stdin and stdout; AI clients start this.
-    Serve,
+    Serve {
+        /// Started by a hosting service: confined, without files, tokens come over standard error.
+        #[arg(long, hide = true)]
+        hosted: bool,
+    },
     /// Guided tour on the built-in sandbox company: no account, no network.
     Demo,
     /// Sign in to Service Fusion; AI clients on this machine use it from then on.
@@ -128,11 +132,12 @@ pub fn run() -> ExitCode {
     keep_memory_private();
     let mut cli = parse();
     cli.settings.demo |= matches!(cli.command, Some(Command::Demo));
+    cli.settings.hosted = matches!(cli.command, Some(Command::Serve { hosted: true }));
     let given = cli.settings.clone();
     let outcome = match cli.settings.resolve() {
         Ok(config) => {
-            let command = cli.command.unwrap_or(Command::Serve);
-            let serving = matches!(command, Command::Serve);
+            let command = cli.command.unwrap_or(Command::Serve { hosted: false });
+            let serving = matches!(command, Command::Serve { .. });
             let paths = config.paths.as_ref().filter(|_| serving);
             crate::logging::start(&config.log, paths.map(Paths::log_folder));
             dispatch(command, config, &given)
@@ -174,7 +179,7 @@ fn parse() -> Cli {
 
 fn dispatch(command: Command, config: Config, given: &Settings) -> Result<Exit, Failure> {
     match command {
-        Command::Serve => serve::run(config),
+        Command::Serve { .. } => serve::run(config),
         Command::Demo => demo::run(&config),
         Command::Login(login) => login.run(&config),
         Command::Logout => logout::run(&config),

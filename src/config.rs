@@ -63,6 +63,10 @@ pub struct Settings {
     #[arg(long, env = "SF_MCP_HOME", global = true, value_name = "FOLDER")]
     pub home: Option<PathBuf>,
 
+    // Set by `serve --hosted`.
+    #[arg(skip)]
+    pub hosted: bool,
+
     // For tests: the moment at which the clock starts, in the company's zone.
     #[arg(long, env = "SF_MCP_NOW", global = true, hide = true)]
     pub now: Option<String>,
@@ -115,6 +119,8 @@ pub enum Toolset {
 pub struct Config {
     pub profile: String,
     pub demo: bool,
+    /// A hosting service started this process: it reads no file and keeps none.
+    pub hosted: bool,
     pub read_only: bool,
     pub toolsets: Vec<Toolset>,
     pub clock: Clock,
@@ -194,7 +200,7 @@ impl Settings {
     pub fn resolve(self) -> Result<Config, Error> {
         let profile = self.profile.unwrap_or_else(|| "default".to_owned());
         check_profile(&profile)?;
-        let paths = Paths::new(self.home.as_deref(), &profile);
+        let paths = Paths::new(self.home.as_deref(), &profile).filter(|_| !self.hosted);
         let file = paths
             .as_ref()
             .map_or_else(|| Ok(File::default()), read_file)?;
@@ -211,6 +217,7 @@ impl Settings {
         Ok(Config {
             profile,
             demo: self.demo,
+            hosted: self.hosted,
             read_only: self.read_only.or(file.read_only).unwrap_or(false),
             toolsets: toolsets(self.toolsets.or(file.toolsets))?,
             set_now: self.now.is_some().then(|| clock.timestamp()),

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod clients;
 pub mod clock;
 pub mod config;
+pub mod confine;
 pub mod database;
 pub mod dates;
 pub mod logging;

@@ -125,15 +125,12 @@ impl Broker {
         )
     }
 
-    /// Asks for a token. It can be asked for again at any time: nothing is spent.
-    pub async fn lend(&self, http: &reqwest::Client) -> Result<Lent, Error> {
-        let answer = self
-            .ask(http, Method::POST, "/api/token", Some(&json!({})))
-            .await?;
-        if answer.status == StatusCode::OK {
-            return lent(&answer.body).map_err(|reason| self.unavailable(reason.to_owned()));
-        }
-        Err(self.refusal(&answer))
+    /// Asks for a token, other than the one with that SHA-256 if Service Fusion refused one. It can be asked for again
+    /// at any time: nothing is spent.
+    pub async fn lend(&self, http: &reqwest::Client, refused: Option<&str>) -> Result<Lent, Error> {
+        let asked = refused.map_or_else(|| json!({}), |hash| json!({"rejected": hash}));
+        let answer = self.ask(http, Method::POST, "/api/token", Some(&asked));
+        lent_by(&self.host, &answer.await?)
     }
 
     /// Ends this device's access there.
@@ -160,22 +157,34 @@ impl Broker {
         exchange(http, method, &self.host, path, Some(&self.token), body).await
     }
 
-    /// Only the service's own words count: a gateway's page says nothing about the device or the account.
     pub fn refusal(&self, answer: &Answer) -> Error {
-        let host = self.host.clone();
-        match (answer.status.as_u16(), answer.code()) {
-            (401, "invalid_token") => Error::Revoked { host },
-            (403, "tenant_suspended") => Error::Suspended { host },
-            (409, "reconnect_required") => Error::Reconnect { host },
-            _ => self.unavailable(answer.shown()),
-        }
+        refusal(&self.host, answer)
     }
+}
 
-    fn unavailable(&self, reason: String) -> Error {
-        Error::Unavailable {
-            host: self.host.clone(),
-            reason,
-        }
+/// What an answer to a request for a token says.
+pub(super) fn lent_by(host: &str, answer: &Answer) -> Result<Lent, Error> {
+    if answer.status == StatusCode::OK {
+        return lent(&answer.body).map_err(|reason| unavailable(host, reason.to_owned()));
+    }
+    Err(refusal(host, answer))
+}
+
+/// Only the service's own words count: a gateway's page says nothing about the device or the account.
+fn refusal(host: &str, answer: &Answer) -> Error {
+    let named = host.to_owned();
+    match (answer.status.as_u16(), answer.code()) {
+        (401, "invalid_token") => Error::Revoked { host: named },
+        (403, "tenant_suspended") => Error::Suspended { host: named },
+        (409, "reconnect_required") => Error::Reconnect { host: named },
+        _ => unavailable(host, answer.shown()),
+    }
+}
+
+pub(super) fn unavailable(host: &str, reason: String) -> Error {
+    Error::Unavailable {
+        host: host.to_owned(),
+        reason,
     }
 }
 

@@ -18,6 +18,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+#[cfg(unix)]
+use crate::auth::hosted::Hosted;
 use crate::{
     auth::{
         broker::{self, Broker},
@@ -110,6 +112,9 @@ enum Source {
     Credentials(Credentials),
     /// The profile's sign-in.
     Profile(Box<Profile>),
+    /// The hosting service that started this process.
+    #[cfg(unix)]
+    Hosted(Hosted),
     Nobody,
 }
 
@@ -202,6 +207,16 @@ impl Session {
             (None, Some(profile)) => Source::Profile(Box::new(profile)),
             (None, None) => Source::Nobody,
         };
+        Self::of(origin, source)
+    }
+
+    /// Tokens come from the hosting service that started this process; nothing is kept.
+    #[cfg(unix)]
+    pub fn hosted(hosted: Hosted) -> Self {
+        Self::of(String::new(), Source::Hosted(hosted))
+    }
+
+    fn of(origin: String, source: Source) -> Self {
         Self(Arc::new(Inner {
             source,
             origin,
@@ -416,6 +431,15 @@ impl Inner {
                 self.keep(&token, None);
                 Ok(token)
             }
+            #[cfg(unix)]
+            Source::Hosted(hosted) => {
+                let (hosted, refused) = (hosted.clone(), than.and_then(Token::refused));
+                let lent = blocking(move || Ok(hosted.lend(refused.as_deref())?)).await?;
+                let origin = lent.api_url.as_deref().unwrap_or(&self.origin);
+                let token = Token::new(lent.access_token, origin, lent.expires_in);
+                self.keep(&token, None);
+                Ok(token)
+            }
             Source::Profile(profile) => {
                 let stamped = profile.stamped();
                 let token = self.of_profile(profile, http, than).await?;
@@ -466,6 +490,7 @@ impl Inner {
             head,
             key,
             secrets,
+            refused: than.and_then(Token::refused),
             closing: &self.closing,
         };
         let renewed = match renewal.run().await {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+#[cfg(unix)]
+use crate::auth::hosted::Hosted;
 use crate::{
     auth::{
         broker::Broker,
@@ -49,12 +51,7 @@ pub(super) async fn connect(config: &Config) -> Result<Connected, Failure> {
         None => Ledger::memory(),
     };
     let budget = Budget::new(ledger, config.rate_window);
-    let profile = if credentials.is_some() {
-        None
-    } else {
-        profile(config)?
-    };
-    let session = Session::new(origin, credentials, profile);
+    let session = session(config, origin, credentials)?;
     let company = Company {
         usage: Usage::new(session.clone(), paths.cloned(), config.usage_every),
         client: Arc::new(Client::new(session, budget)),
@@ -70,6 +67,30 @@ pub(super) async fn connect(config: &Config) -> Result<Connected, Failure> {
         company,
         _sandbox: sandbox,
     })
+}
+
+/// Where tokens come from: the hosting service that started this process, credentials, or the profile's sign-in.
+fn session(
+    config: &Config,
+    origin: String,
+    credentials: Option<Credentials>,
+) -> Result<Session, Failure> {
+    #[cfg(unix)]
+    if config.hosted {
+        let hosted = Hosted::new().map_err(|_| {
+            Failure::new(
+                Exit::Usage,
+                "--hosted is for a hosting service, which starts sf-mcp with a socket of its own",
+            )
+        })?;
+        return Ok(Session::hosted(hosted));
+    }
+    let profile = if credentials.is_some() {
+        None
+    } else {
+        profile(config)?
+    };
+    Ok(Session::new(origin, credentials, profile))
 }
 
 /// The device of a hosting service that the environment names.

@@ -7,6 +7,7 @@ use rmcp::{ServiceExt, service::ServerInitializeError, transport::io::stdio_pipe
 use crate::{
     cli::{Exit, Failure, company, runtime},
     config::Config,
+    confine,
     server::{SfServer, call::Company, transport::Opening},
     tools,
 };
@@ -26,6 +27,9 @@ Any other client takes this into its MCP configuration:
 ";
 
 pub(super) fn run(config: Config) -> Result<Exit, Failure> {
+    if config.hosted {
+        confine::confine()?;
+    }
     if std::io::stdin().is_terminal() {
         eprint!("{ON_A_TERMINAL}");
         eprintln!("{}", client_config(config.demo)?);

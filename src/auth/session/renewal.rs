@@ -24,6 +24,8 @@ pub(super) struct Renewal<'a> {
     pub(super) head: Head,
     pub(super) key: SealingKey,
     pub(super) secrets: Secrets,
+    /// The SHA-256 of a token that Service Fusion refused before its time.
+    pub(super) refused: Option<String>,
     /// This process ends: only what cannot be asked for again is worth waiting for.
     pub(super) closing: &'a CancellationToken,
 }
@@ -111,7 +113,8 @@ impl Renewal<'_> {
         let (id, secret) = match &self.secrets.means {
             Means::Client { id, secret } => (id.expose_secret(), secret),
             Means::Device(broker) => {
-                let lent = broker.lend(self.http).await.map_err(Problem::Lender)?;
+                let lent = broker.lend(self.http, self.refused.as_deref());
+                let lent = lent.await.map_err(Problem::Lender)?;
                 return Ok(Brought {
                     access_token: lent.access_token,
                     expires_in: lent.expires_in,

@@ -47,6 +47,14 @@ impl Token {
         self.secret.expose_secret() == other.secret.expose_secret()
     }
 
+    /// The SHA-256, in hexadecimal, of a token that will not do although it lasts: Service Fusion refused it.
+    pub(super) fn refused(&self) -> Option<String> {
+        use sha2::{Digest, Sha256};
+        let digest = || Sha256::digest(self.secret.expose_secret());
+        let hexadecimal = || digest().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.has_left(AHEAD).then(hexadecimal)
+    }
+
     /// `least`, or that share of a short life.
     pub(super) fn has_left(&self, (least, share): (Duration, u32)) -> bool {
         self.expires.saturating_duration_since(Instant::now()) > least.min(self.life / share)

@@ -225,7 +225,7 @@ async fn prove(
     broker: Broker,
 ) -> Result<Secrets, Failure> {
     let lent = broker
-        .lend(http)
+        .lend(http, None)
         .await
         .map_err(|problem| failed(&problem))?;
     let api_url = lent.api_url.unwrap_or_else(|| config.api_url.clone());

@@ -1,0 +1,64 @@
+//! The hosting service that started this process, over descriptor 2.
+//!
+//! The process has no credentials, no files and no environment. Its standard error is a socket to the service: log
+//! lines go out on it, and so do requests for an access token, whose answers come in. Nobody else has that socket.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::auth::broker::{self, Answer, Lent};
+
+/// Begins a line that asks; log lines never do.
+pub const ASKS: char = '\u{1e}';
+/// The service asks Service Fusion itself where it has no token left.
+const PATIENCE: Duration = Duration::from_secs(50);
+
+/// The socket. Clones are one.
+#[derive(Clone, Debug)]
+pub struct Hosted(Arc<Mutex<BufReader<UnixStream>>>);
+
+impl Hosted {
+    /// Fails where standard error is no socket: the process was not started by a hosting service.
+    pub fn new() -> io::Result<Self> {
+        let socket = UnixStream::from(io::stderr().as_fd().try_clone_to_owned()?);
+        socket.peer_addr()?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        Ok(Self(Arc::new(Mutex::new(BufReader::new(socket)))))
+    }
+
+    /// Asks for a token other than the one with that SHA-256, if any. Blocks; one asks at a time.
+    pub fn lend(&self, refused: Option<&str>) -> Result<Lent, broker::Error> {
+        let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let host = "the hosting service";
+        let asked = json!({"rejected": refused});
+        let line = exchange(&mut socket, &asked)
+            .map_err(|problem| broker::unavailable(host, problem.to_string()))?;
+        let said: Value = serde_json::from_str(&line).unwrap_or_default();
+        let status = said["status"].as_u64().and_then(|status| {
+            let status = u16::try_from(status).ok()?;
+            StatusCode::from_u16(status).ok()
+        });
+        let answer = Answer {
+            status: status.unwrap_or(StatusCode::BAD_GATEWAY),
+            body: said["body"].clone(),
+        };
+        broker::lent_by(host, &answer)
+    }
+}
+
+fn exchange(socket: &mut BufReader<UnixStream>, asked: &Value) -> io::Result<String> {
+    let line = format!("{ASKS}{asked}\n");
+    socket.get_mut().write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    if socket.read_line(&mut answer)? == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(answer)
+}
