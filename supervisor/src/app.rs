@@ -3,7 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    binaries::Binaries, clock::Clock, config::Config, master_key::MasterKeys, store::Store,
+    binaries::Binaries,
+    broker::Broker,
+    clock::Clock,
+    config::Config,
+    master_key::MasterKeys,
+    store::Store,
+    vault::{self, Vault},
 };
 
 /// The running service. Handlers get it as their state.
@@ -13,6 +19,8 @@ pub struct App {
     pub store: Store,
     pub clock: Clock,
     pub master: MasterKeys,
+    pub vault: Vault,
+    pub broker: Broker,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
     /// sf-mcp as people are handed it.
@@ -24,6 +32,8 @@ pub struct App {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
     Http(#[from] reqwest::Error),
 }
@@ -36,25 +46,40 @@ impl App {
         clock: Clock,
     ) -> Result<Arc<Self>, Error> {
         use secrecy::ExposeSecret;
-        let store = Store::open(config.database_url.expose_secret()).await?;
+        let store = Store::claim(config.database_url.expose_secret()).await?;
+        let vault = Vault::new(store.clone(), master.clone(), clock.clone());
+        // A wrong master key is noticed before anything is written.
+        vault.refuse_another_key().await?;
+        store.migrate().await?;
+        vault.mark().await?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(30))
             .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
             .build()?;
+        let broker = Broker::new(
+            store.clone(),
+            vault.clone(),
+            clock.clone(),
+            http.clone(),
+            config.api_url.clone(),
+        );
         Ok(Arc::new(Self {
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,
             store,
             clock,
             master,
+            vault,
+            broker,
             http,
         }))
     }
 
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
+        self.broker.close().await;
         self.store.close().await;
     }
 }

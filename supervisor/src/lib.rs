@@ -7,6 +7,7 @@
 pub mod app;
 pub mod archive;
 pub mod binaries;
+pub mod broker;
 pub mod bundles;
 pub mod cli;
 pub mod clock;
@@ -21,6 +22,8 @@ pub mod metrics;
 pub mod router;
 pub mod server;
 pub mod store;
+pub mod token;
 pub mod tokens;
 pub mod usage;
+pub mod vault;
 pub mod web;

@@ -8,11 +8,11 @@ use axum::{
     http::StatusCode,
     middleware,
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, bundles, error::Problem, usage, web};
+use crate::{app::App, bundles, error::Problem, token, usage, web};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -22,6 +22,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
         .merge(bundles::routes())
+        .merge(devices())
         .merge(usage::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
@@ -44,6 +45,11 @@ fn probes() -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
+}
+
+/// For installs on people's machines, by their device token.
+fn devices() -> Router<Arc<App>> {
+    Router::new().route("/api/token", post(token::token))
 }
 
 /// Ready when the database answers.

@@ -9,6 +9,7 @@
 
 mod admin;
 mod backup;
+mod broker;
 mod bundles;
 mod serving;
 mod support;

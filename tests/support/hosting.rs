@@ -28,6 +28,8 @@ pub(crate) enum Trouble {
     Page(u16),
     /// The connection breaks before anything is done.
     Down,
+    /// No answer comes as long as the client waits.
+    Hangs,
     /// It is done, and then the connection breaks.
     LosesAnswers,
 }
@@ -178,6 +180,10 @@ fn answer(mut stream: &TcpStream, state: &Mutex<State>, api: &str) {
     };
     let (status, body) = match trouble {
         Some(Trouble::Down) => return,
+        Some(Trouble::Hangs) => {
+            let _ = stream.read(&mut [0]);
+            return;
+        }
         Some(Trouble::Page(status)) => (status, "<html>A gateway</html>".to_owned()),
         Some(Trouble::Problem(status, code)) => problem(status, code),
         Some(Trouble::LosesAnswers) => {
