@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    binaries::Binaries,
     broker::Broker,
     clock::Clock,
     config::Config,
@@ -22,6 +23,8 @@ pub struct App {
     pub broker: Broker,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
+    /// sf-mcp as people are handed it.
+    pub binaries: Binaries,
 }
 
 /// Why the service cannot start.
@@ -63,6 +66,7 @@ impl App {
             config.api_url.clone(),
         );
         Ok(Arc::new(Self {
+            binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,
             store,
             clock,

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Settings;
+use crate::config::{Config, Settings};
 
+mod keys;
 mod serve;
 
 /// Hosts Service Fusion's MCP server for many companies.
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Serve until asked to stop.
     Serve,
+    /// The keys that credentials are sealed with.
+    Keys(keys::Arguments),
 }
 
 /// How a command ended, as the exit code says it.
@@ -63,13 +66,10 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
     let cli = parse();
-    let outcome = cli
-        .settings
-        .resolve()
-        .map_err(|problem| Failure::usage(problem.to_string()))
-        .and_then(|config| match cli.command {
-            Command::Serve => serve::run(config),
-        });
+    let outcome = match cli.command {
+        Command::Serve => resolved(cli.settings).and_then(serve::run),
+        Command::Keys(arguments) => keys::run(&arguments, cli.settings),
+    };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
@@ -77,6 +77,18 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+fn resolved(settings: Settings) -> Result<Config, Failure> {
+    settings
+        .resolve()
+        .map_err(|problem| Failure::usage(problem.to_string()))
+}
+
+/// Prints a result, for people or programs, to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 /// The help names variables but not their values: it is pasted into messages.

@@ -91,6 +91,15 @@ pub struct Settings {
     #[arg(long, env = "SF_SUPERVISOR_CHILD", global = true, value_name = "FILE")]
     pub child: Option<PathBuf>,
 
+    /// Folder of sf-mcp for other platforms, for the one-click extension: `darwin-arm64/sf-mcp`, `win32-x64/sf-mcp.exe`.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_BINARIES",
+        global = true,
+        value_name = "FOLDER"
+    )]
+    pub binaries: Option<PathBuf>,
+
     /// Address for /metrics; without it there are none.
     #[arg(
         long,
@@ -142,6 +151,7 @@ struct File {
     api_url: Option<String>,
     operators: Option<Vec<String>>,
     child: Option<PathBuf>,
+    binaries: Option<PathBuf>,
     metrics_listen: Option<SocketAddr>,
     trusted_proxies: Option<Vec<String>>,
     log: Option<String>,
@@ -205,6 +215,8 @@ pub struct Config {
     /// In lower case.
     pub operators: Vec<String>,
     pub child: PathBuf,
+    /// sf-mcp for other platforms, `<os>-<arch>/sf-mcp[.exe]`.
+    pub binaries: Option<PathBuf>,
     pub metrics_listen: Option<SocketAddr>,
     pub trusted_proxies: Vec<IpNet>,
     pub log: String,
@@ -269,6 +281,7 @@ impl Settings {
                 .child
                 .or(file.child)
                 .unwrap_or_else(beside_this_program),
+            binaries: self.binaries.or(file.binaries),
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
             trusted_proxies: proxies(
                 &self

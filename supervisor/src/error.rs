@@ -19,7 +19,7 @@ pub struct Problem {
     /// Seconds until asking again makes sense.
     pub retry_after: Option<u64>,
     /// Further members of the answer.
-    pub more: Option<serde_json::Map<String, serde_json::Value>>,
+    pub more: Option<Box<serde_json::Map<String, serde_json::Value>>>,
 }
 
 impl Problem {
@@ -147,7 +147,7 @@ impl IntoResponse for Problem {
             "request_id": web::request_id(),
         });
         if let (Some(more), Some(members)) = (self.more, body.as_object_mut()) {
-            members.extend(more);
+            members.extend(*more);
         }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();

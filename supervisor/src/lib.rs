@@ -5,7 +5,10 @@
 //! know no HTTP. [`app::App`] stands between them.
 
 pub mod app;
+pub mod archive;
+pub mod binaries;
 pub mod broker;
+pub mod bundles;
 pub mod cli;
 pub mod clock;
 pub mod config;

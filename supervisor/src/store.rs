@@ -63,6 +63,10 @@ pub enum Error {
         "another sf-supervisor uses the database file {0}; stop it, or use PostgreSQL for several replicas"
     )]
     InUse(String),
+    #[error(
+        "{0} holds nothing of sf-supervisor yet; check SF_SUPERVISOR_DATABASE_URL, and start the service once"
+    )]
+    NotThere(String),
     #[error("the database cannot be brought to this program's version: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the database cannot be used: {0}")]
@@ -131,6 +135,19 @@ impl Store {
             kind,
             _alone: None,
         })
+    }
+
+    /// Connects to a database that a service has made; for tools, which make none by mistake.
+    pub async fn existing(url: &str) -> Result<Self> {
+        if kind_of(url)? == Kind::Sqlite && !Path::new(sqlite_path(url)?).exists() {
+            return Err(Error::NotThere(url.to_owned()));
+        }
+        let store = Self::connect(url).await?;
+        if store.has_tables().await? {
+            Ok(store)
+        } else {
+            Err(Error::NotThere("the database".to_owned()))
+        }
     }
 
     pub fn kind(&self) -> Kind {

@@ -8,5 +8,6 @@
 )]
 
 mod broker;
+mod bundles;
 mod serving;
 mod support;
