@@ -11,3 +11,4 @@ mod broker;
 mod bundles;
 mod serving;
 mod support;
+mod vault;
