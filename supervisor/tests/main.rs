@@ -14,3 +14,4 @@ mod bundles;
 mod serving;
 mod support;
 mod usage;
+mod vault;
