@@ -1,6 +1,6 @@
 //! A hosting service that lends access tokens: it keeps the company's credentials, this machine only a device token.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, StatusCode};
@@ -125,10 +125,14 @@ impl Broker {
         )
     }
 
-    /// Asks for a token, other than the one with that SHA-256 if Service Fusion refused one. It can be asked for again
-    /// at any time: nothing is spent.
-    pub async fn lend(&self, http: &reqwest::Client, refused: Option<&str>) -> Result<Lent, Error> {
-        let asked = refused.map_or_else(|| json!({}), |hash| json!({"rejected": hash}));
+    /// Asks for a token. It can be asked for again at any time: nothing is spent. `rejected` is one that
+    /// the API has refused, so that another one is lent; only its SHA-256 is sent.
+    pub async fn lend(
+        &self,
+        http: &reqwest::Client,
+        rejected: Option<&SecretString>,
+    ) -> Result<Lent, Error> {
+        let asked = asked(rejected);
         let answer = self.ask(http, Method::POST, "/api/token", Some(&asked));
         lent_by(&self.host, &answer.await?)
     }
@@ -160,6 +164,14 @@ impl Broker {
     pub fn refusal(&self, answer: &Answer) -> Error {
         refusal(&self.host, answer)
     }
+}
+
+/// The body of a request for a token.
+pub(super) fn asked(rejected: Option<&SecretString>) -> Value {
+    rejected.map_or_else(
+        || json!({}),
+        |token| json!({"rejected": sha256_hex(token.expose_secret())}),
+    )
 }
 
 /// What an answer to a request for a token says.
@@ -225,6 +237,15 @@ pub async fn exchange(
     Ok(Answer {
         status: response.status(),
         body: serde_json::from_slice(&text).unwrap_or_default(),
+    })
+}
+
+fn sha256_hex(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        // Writing into a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
     })
 }
 

@@ -11,7 +11,8 @@ use std::{
 };
 
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use secrecy::SecretString;
+use serde_json::Value;
 
 use crate::auth::broker::{self, Answer, Lent};
 
@@ -33,12 +34,11 @@ impl Hosted {
         Ok(Self(Arc::new(Mutex::new(BufReader::new(socket)))))
     }
 
-    /// Asks for a token other than the one with that SHA-256, if any. Blocks; one asks at a time.
-    pub fn lend(&self, refused: Option<&str>) -> Result<Lent, broker::Error> {
+    /// Asks for a token other than the rejected one, if any. Blocks; one asks at a time.
+    pub fn lend(&self, rejected: Option<&SecretString>) -> Result<Lent, broker::Error> {
         let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let host = "the hosting service";
-        let asked = json!({"rejected": refused});
-        let line = exchange(&mut socket, &asked)
+        let line = exchange(&mut socket, &broker::asked(rejected))
             .map_err(|problem| broker::unavailable(host, problem.to_string()))?;
         let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let status = said["status"].as_u64().and_then(|status| {

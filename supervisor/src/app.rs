@@ -11,6 +11,7 @@ use crate::{
     config::Config,
     master_key::MasterKeys,
     store::Store,
+    token,
     vault::{self, Vault},
 };
 
@@ -70,7 +71,11 @@ impl App {
             config.api_url.clone(),
         );
         Ok(Arc::new(Self {
-            children: Children::new(launch(&config), Keep::default()),
+            children: Children::new(
+                launch(&config),
+                token::lend(broker.clone(), config.api_url.clone()),
+                Keep::default(),
+            ),
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,
             store,

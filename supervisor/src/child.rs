@@ -16,11 +16,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::{Value, value::RawValue};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    process::{ChildStderr, ChildStdin, ChildStdout, Command},
+    net::UnixStream,
+    process::{ChildStdin, ChildStdout, Command},
     sync::{mpsc, oneshot},
 };
 use tokio_util::sync::CancellationToken;
@@ -44,6 +46,9 @@ pub struct Launch {
     /// The whole environment.
     pub environment: Vec<(String, String)>,
 }
+
+/// Answers a child's request for an access token, `{rejected}`, with `{status, body}` as `/api/token` would.
+pub type Lend = Arc<dyn Fn(String, Value) -> BoxFuture<'static, Value> + Send + Sync>;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -111,7 +116,12 @@ struct Waiting {
 
 impl Child {
     /// Starts a process and waits until it answers `server/discover`.
-    pub async fn start(launch: &Launch, tenant_id: &str) -> Result<Self, Error> {
+    pub async fn start(launch: &Launch, tenant_id: &str, lend: Lend) -> Result<Self, Error> {
+        let failed = |problem: io::Error| Error::NotStarted(problem.to_string());
+        // Its standard error is a private line to the broker, and its log.
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
+        ours.set_nonblocking(true).map_err(failed)?;
+        let line = UnixStream::from_std(ours).map_err(failed)?;
         let mut command = Command::new(&launch.program);
         command
             .args(&launch.arguments)
@@ -119,16 +129,13 @@ impl Child {
             .envs(launch.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
-        #[cfg(unix)]
-        command.process_group(0);
-        let failed = |problem: io::Error| Error::NotStarted(problem.to_string());
+            .stderr(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+            .kill_on_drop(true)
+            .process_group(0);
         let mut process = command.spawn().map_err(failed)?;
         let missing = || Error::NotStarted("it has no pipes".to_owned());
         let input = process.stdin.take().ok_or_else(missing)?;
         let output = process.stdout.take().ok_or_else(missing)?;
-        let log = process.stderr.take().ok_or_else(missing)?;
         let (lines, queue) = mpsc::channel(QUEUE);
         let inner = Arc::new(Inner {
             lines,
@@ -143,7 +150,9 @@ impl Child {
         });
         tokio::spawn(write(input, queue, Arc::clone(&inner)));
         tokio::spawn(read(output, Arc::clone(&inner)));
-        tokio::spawn(log_lines(log, tenant_id.to_owned()));
+        // The command keeps its end of the line open until it is dropped.
+        drop(command);
+        tokio::spawn(talk(line, tenant_id.to_owned(), lend));
         tokio::spawn(reap(process, Arc::clone(&inner)));
         let child = Self(inner);
         match tokio::time::timeout(START, child.discover()).await {
@@ -443,17 +452,26 @@ fn dropped(what: &'static str) {
     metrics::counter!("sf_supervisor_child_lines_dropped_total", "what" => what).increment(1);
 }
 
-/// What a child logs is logged here, shortened.
-async fn log_lines(log: ChildStderr, tenant_id: String) {
-    let mut log = BufReader::new(log);
+/// Answers what the child asks of the broker, and logs what else it says, shortened.
+async fn talk(mut line: UnixStream, tenant_id: String, lend: Lend) {
+    let (said, mut answers) = line.split();
+    let mut said = BufReader::new(said);
     loop {
-        let mut line = Vec::new();
-        match (&mut log).take(4096).read_until(b'\n', &mut line).await {
+        let mut text = Vec::new();
+        match (&mut said).take(4096).read_until(b'\n', &mut text).await {
             Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&line);
-                tracing::info!(tenant_id, line = text.trim_end(), "a child says");
-            }
+            Ok(_) => {}
+        }
+        let text = String::from_utf8_lossy(&text);
+        let Some(asked) = text.strip_prefix(sf_mcp::auth::hosted::ASKS) else {
+            tracing::info!(tenant_id, line = text.trim_end(), "a child says");
+            continue;
+        };
+        let asked = serde_json::from_str(asked).unwrap_or_default();
+        let answer = format!("{}\n", lend(tenant_id.clone(), asked).await);
+        let answer = zeroize::Zeroizing::new(answer);
+        if answers.write_all(answer.as_bytes()).await.is_err() {
+            return;
         }
     }
 }
@@ -481,18 +499,15 @@ async fn reap(mut process: tokio::process::Child, inner: Arc<Inner>) {
     inner.reaped.cancel();
 }
 
-#[cfg(unix)]
 fn terminate(process: u32) {
     signal(process, rustix::process::Signal::TERM);
 }
 
-#[cfg(unix)]
 fn kill_group(process: u32) {
     signal(process, rustix::process::Signal::KILL);
 }
 
 /// To the process's own group.
-#[cfg(unix)]
 fn signal(process: u32, signal: rustix::process::Signal) {
     let group = i32::try_from(process)
         .ok()
@@ -501,12 +516,6 @@ fn signal(process: u32, signal: rustix::process::Signal) {
         let _ = rustix::process::kill_process_group(group, signal);
     }
 }
-
-#[cfg(not(unix))]
-fn terminate(_: u32) {}
-
-#[cfg(not(unix))]
-fn kill_group(_: u32) {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

@@ -12,7 +12,7 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::child::{self, Child, Launch};
+use crate::child::{self, Child, Launch, Lend};
 
 /// How children are kept.
 #[derive(Clone, Copy, Debug)]
@@ -56,9 +56,9 @@ pub enum Error {
 }
 
 /// All children of this process.
-#[derive(Debug)]
 pub struct Children {
     launch: Launch,
+    lend: Lend,
     keep: Keep,
     slots: RwLock<HashMap<String, Arc<Slot>>>,
     stopping: CancellationToken,
@@ -80,9 +80,10 @@ struct Health {
 }
 
 impl Children {
-    pub fn new(launch: Launch, keep: Keep) -> Arc<Self> {
+    pub fn new(launch: Launch, lend: Lend, keep: Keep) -> Arc<Self> {
         let children = Arc::new(Self {
             launch,
+            lend,
             keep,
             slots: RwLock::default(),
             stopping: CancellationToken::new(),
@@ -113,7 +114,7 @@ impl Children {
         }
         self.make_room()?;
         health.started = Some(Instant::now());
-        let started = Child::start(&self.launch, tenant_id).await;
+        let started = Child::start(&self.launch, tenant_id, Arc::clone(&self.lend)).await;
         metrics::counter!("sf_supervisor_children_started_total", "ok" => started.is_ok().to_string())
             .increment(1);
         match started {
@@ -229,6 +230,15 @@ impl Children {
             u32::try_from(slots.values().filter(|slot| slot.alive().is_some()).count())
                 .unwrap_or(u32::MAX),
         );
+    }
+}
+
+impl std::fmt::Debug for Children {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Children")
+            .field("launch", &self.launch)
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
     }
 }
 

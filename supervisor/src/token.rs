@@ -10,9 +10,16 @@ use axum::{
 };
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{app::App, broker, error::Problem, tokens::Kind, web::Caller};
+use crate::{
+    app::App,
+    broker::{self, Access, Broker},
+    child::Lend,
+    error::Problem,
+    tokens::Kind,
+    web::Caller,
+};
 
 /// The body, which may be left out.
 #[derive(Debug, Default, Deserialize)]
@@ -33,11 +40,7 @@ pub async fn token(
         .broker
         .other_than(&caller.tenant.id, rejected.as_deref())
         .await?;
-    let answer = json!({
-        "access_token": access.access_token.expose_secret(),
-        "expires_in": access.expires_in.as_secs(),
-        "api_url": app.config.api_url,
-    });
+    let answer = lent(&access, &app.config.api_url);
     let mut response = (StatusCode::OK, answer.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -46,6 +49,32 @@ pub async fn token(
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+fn lent(access: &Access, api_url: &str) -> Value {
+    json!({
+        "access_token": access.access_token.expose_secret(),
+        "expires_in": access.expires_in.as_secs(),
+        "api_url": api_url,
+    })
+}
+
+/// The same for the tenants' children, over their private lines: `{status, body}`.
+pub fn lend(broker: Broker, api_url: String) -> Lend {
+    Arc::new(move |tenant_id, asked| {
+        let (broker, api_url) = (broker.clone(), api_url.clone());
+        Box::pin(async move {
+            let rejected = asked["rejected"].as_str();
+            match broker.other_than(&tenant_id, rejected).await {
+                Ok(access) => json!({"status": 200, "body": lent(&access, &api_url)}),
+                Err(problem) => {
+                    let problem = Problem::from(problem);
+                    let status = problem.status.as_u16();
+                    json!({"status": status, "body": {"code": problem.code, "detail": problem.detail}})
+                }
+            }
+        })
+    })
 }
 
 fn asked(body: &[u8]) -> Result<Asked, Problem> {

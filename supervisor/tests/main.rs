@@ -15,3 +15,4 @@ mod gateway;
 mod serving;
 mod support;
 mod usage;
+mod vault;

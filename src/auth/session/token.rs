@@ -15,7 +15,7 @@ pub(super) const AHEAD: (Duration, u32) = (Duration::from_mins(5), 2);
 /// An access token, the API it is for, and how long it lasts, on this process's own clock.
 #[derive(Clone, Debug)]
 pub struct Token {
-    secret: SecretString,
+    pub(super) secret: SecretString,
     origin: Arc<str>,
     pub(super) expires: Instant,
     /// Of what life, so that short ones are not renewed all the time.
@@ -45,14 +45,6 @@ impl Token {
 
     pub(super) fn is(&self, other: &Token) -> bool {
         self.secret.expose_secret() == other.secret.expose_secret()
-    }
-
-    /// The SHA-256, in hexadecimal, of a token that will not do although it lasts: Service Fusion refused it.
-    pub(super) fn refused(&self) -> Option<String> {
-        use sha2::{Digest, Sha256};
-        let digest = || Sha256::digest(self.secret.expose_secret());
-        let hexadecimal = || digest().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.has_left(AHEAD).then(hexadecimal)
     }
 
     /// `least`, or that share of a short life.
