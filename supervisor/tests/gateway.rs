@@ -2,9 +2,11 @@
 
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
+use sf_mcp::{auth::oauth, sandbox};
 use sf_supervisor::{
     store::NewToken,
     tokens::{self, Kind},
+    vault::{self, NewCredentials},
 };
 
 use crate::support::{Service, sf_mcp};
@@ -142,4 +144,58 @@ async fn nobody_comes_in_without_a_token() {
         assert!(answer.headers().contains_key("www-authenticate"));
     }
     assert!(service.app.children.list().is_empty());
+}
+
+/// Connects the company to the sandbox, as activation does.
+async fn connect(service: &Service, tenant_id: &str) {
+    let secret = |text: &str| secrecy::SecretString::from(text.to_owned());
+    let (id, password) = (sandbox::CLIENT_ID, secret(sandbox::CLIENT_SECRET));
+    let origin = service.around.sandbox.origin();
+    let grant = oauth::client_credentials(&service.http, &origin, id, &password)
+        .await
+        .unwrap();
+    let new = NewCredentials {
+        kind: vault::Kind::ClientCredentials,
+        client_id: secret(id),
+        client_secret: password,
+        grant,
+        account: "Carol".to_owned(),
+    };
+    service.app.vault.replace(tenant_id, &new).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hosted_child_gets_its_tokens_over_its_private_line() {
+    let service = Service::with(|config| config.child = sf_mcp()).await;
+    let token = company(&service, "owner@example.com").await;
+    let call = modern(
+        &json!(1),
+        "tools/call",
+        json!({"name": "get_dispatch_board", "arguments": {}}),
+    );
+    let (status, answer) = ask(&service, &token, &call).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["result"]["isError"], true, "{answer}");
+    let said = answer["result"]["content"][0]["text"].as_str().unwrap();
+    assert!(said.contains("connect"), "{said}");
+
+    let tenant_id = service
+        .app
+        .store
+        .memberships("owner@example.com")
+        .await
+        .unwrap()[0]
+        .tenant_id
+        .clone();
+    connect(&service, &tenant_id).await;
+    let (status, answer) = ask(&service, &token, &call).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_ne!(answer["result"]["isError"], true, "{answer}");
+    let children = service.app.children.list();
+    assert_eq!(children.len(), 1);
+    let process = children[0].1;
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}"));
+    assert!(read("status").unwrap().contains("NoNewPrivs:\t1"));
+    service.stop().await;
+    assert!(read("status").is_err(), "the child has ended and is reaped");
 }
