@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 /// What may be set on the command line or by the environment. Secrets come by the environment or by files alone.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Settings of the service")]
 pub struct Settings {
     /// Everything on this machine with no set-up: SQLite, the Service Fusion sandbox, mails as files.
     #[arg(long, global = true)]

@@ -30,6 +30,7 @@ use crate::{
 /// The file restores into SQLite and into PostgreSQL. The master key is not in it: keep that elsewhere.
 #[derive(Args)]
 pub(super) struct Backup {
+    /// Where the backup is written.
     file: PathBuf,
     /// Overwrite the file when it exists.
     #[arg(long)]
@@ -44,6 +45,7 @@ pub(super) struct Backup {
 /// Either everything is restored or nothing is changed.
 #[derive(Args)]
 pub(super) struct Restore {
+    /// What `sf-supervisor backup` has written.
     file: PathBuf,
     /// Remove all that the database holds first.
     #[arg(long)]
@@ -133,7 +135,8 @@ pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Fai
 
 async fn brought_up_to_date(file: &Path) -> Result<Unfinished, Failure> {
     let copy = Unfinished::beside(&std::env::temp_dir().join("sf-supervisor-restore"))?;
-    fs::copy(file, &copy.0)?;
+    // Not `fs::copy`: it would give the copy the mode of a file that others may read.
+    std::io::copy(&mut File::open(file)?, &mut File::create(&copy.0)?)?;
     backup::bring_up_to_date(&copy.0).await?;
     Ok(copy)
 }
