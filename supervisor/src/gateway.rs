@@ -6,6 +6,7 @@ pub mod era;
 mod access;
 mod legacy;
 mod mcp;
+mod meter;
 mod reply;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use crate::{
         access::{self, Grant},
         envelope::{Malformed, Message, Object},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
-        legacy,
+        legacy, meter,
         reply::{self, Exchange, Failure},
     },
 };
@@ -174,8 +174,12 @@ async fn called(
     call.cancel_when_dropped(exchange.is_modern);
     let first = first(exchange, &mut call).await;
     match first {
-        First::Answer(answer) => exchange.json(&answer).0,
-        First::Note(note) => exchange.clone().stream(&note, call, |_| {}),
+        First::Answer(answer) => {
+            let (response, ended) = exchange.json(&answer);
+            meter::note(ended);
+            response
+        }
+        First::Note(note) => exchange.clone().stream(&note, call, meter::note),
     }
 }
 
