@@ -169,13 +169,11 @@ async fn seen(service: &Service, figure: &str) -> u64 {
     state[figure].as_u64().unwrap()
 }
 
-/// Every path a token request can take.
+/// A fault that strikes a request for a token.
 fn token_fault(kind: &Value) -> Value {
     let mut fault = json!({"match": {"path_contains": "/oauth/access_token"}});
-    let (Some(fault_members), Some(members)) = (fault.as_object_mut(), kind.as_object()) else {
-        panic!("a fault is an object")
-    };
-    fault_members.extend(members.clone());
+    let members = kind.as_object().unwrap().clone();
+    fault.as_object_mut().unwrap().extend(members);
     json!([fault])
 }
 
