@@ -1,6 +1,6 @@
 //! Usage events for a hosting service: one a tool call, with what was called and how it ended, never with what or about whom.
 //!
-//! A call only leaves its event in memory. A task behind it writes batches to the spool and sends them from there, so
+//! A call only leaves its event in memory. Two tasks behind it write batches to the spool and send them from there, so
 //! that a service that cannot be reached for days costs no event and no call any time.
 
 use std::{
@@ -126,29 +126,28 @@ struct Inner {
     bell: Notify,
     running: AtomicBool,
     closing: CancellationToken,
-    /// One task writes and sends.
-    desk: tokio::sync::Mutex<Desk>,
+    /// The two sides never wait for one another: a service that does not answer must not keep events in memory.
+    writing: tokio::sync::Mutex<Login>,
+    sending: tokio::sync::Mutex<Sending>,
+    /// Whose events are written now; set by the one side, read by the other.
+    lender: Mutex<Option<Broker>>,
+    written: Notify,
 }
 
-/// For whom events are written and sent.
+/// Which login was looked up.
 #[derive(Debug, Default)]
-struct Desk {
+struct Login {
     looked_up: bool,
-    /// As of which login that was.
     stamped: Option<SystemTime>,
+}
+
+#[derive(Debug, Default)]
+struct Sending {
     sender: Option<Sender>,
     http: Option<reqwest::Client>,
-    /// Whether the spool may hold something.
-    pending: bool,
+    /// Nothing is left in the spool.
+    done: bool,
     tried: Option<Instant>,
-}
-
-impl Desk {
-    /// When the spool is looked at again by itself.
-    fn next(&self, every: Duration) -> Option<Instant> {
-        let next = self.tried.map_or_else(Instant::now, |tried| tried + every);
-        (self.pending && self.sender.is_some()).then_some(next)
-    }
 }
 
 impl Usage {
@@ -164,7 +163,10 @@ impl Usage {
                 bell: Notify::new(),
                 running: AtomicBool::new(false),
                 closing: CancellationToken::new(),
-                desk: tokio::sync::Mutex::default(),
+                writing: tokio::sync::Mutex::default(),
+                sending: tokio::sync::Mutex::default(),
+                lender: Mutex::default(),
+                written: Notify::new(),
             })
         }))
     }
@@ -189,12 +191,11 @@ impl Usage {
         if !inner.running.load(Ordering::Acquire) {
             return;
         }
-        let mut desk = inner.desk.lock().await;
-        inner.write(&mut desk).await;
-        if tokio::time::timeout(PARTING, inner.send(&mut desk))
-            .await
-            .is_err()
-        {
+        inner.write(&mut *inner.writing.lock().await).await;
+        // Whoever is sending now stops before long.
+        let mut sending = inner.sending.lock().await;
+        let last = tokio::time::timeout(PARTING, inner.send(&mut sending)).await;
+        if last.is_err() {
             tracing::debug!("usage events stay in the spool for the next process");
         }
     }
@@ -281,7 +282,9 @@ impl Inner {
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
             && !self.running.swap(true, Ordering::AcqRel)
         {
-            runtime.spawn(async move { self.run().await });
+            let inner = Arc::clone(&self);
+            runtime.spawn(async move { inner.keep_writing().await });
+            runtime.spawn(async move { self.keep_sending().await });
         }
     }
 
@@ -294,28 +297,48 @@ impl Inner {
     }
 
     /// Until the process ends.
-    async fn run(&self) {
+    async fn keep_writing(&self) {
         loop {
-            let next = self.desk.lock().await.next(self.every);
             tokio::select! {
                 () = self.bell.notified() => {}
-                () = at(next) => {}
                 () = self.closing.cancelled() => return,
             }
             tokio::select! {
                 () = tokio::time::sleep(GATHERING) => {}
                 () = self.closing.cancelled() => return,
             }
-            let mut desk = self.desk.lock().await;
-            self.write(&mut desk).await;
-            if desk
-                .next(self.every)
-                .is_some_and(|next| next <= Instant::now())
-            {
+            if self.write(&mut *self.writing.lock().await).await {
+                self.written.notify_one();
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => self.bell.notify_one(),
+                () = self.closing.cancelled() => return,
+            }
+        }
+    }
+
+    /// Until the process ends: soon after something was written, but not more often than `every`, and again by itself
+    /// while something is left.
+    async fn keep_sending(&self) {
+        loop {
+            let mut sending = self.sending.lock().await;
+            let next = sending.tried.map(|tried| tried + self.every);
+            if sending.tried.is_none() || sending.done {
+                drop(sending);
                 tokio::select! {
-                    () = self.send(&mut desk) => {}
-                    () = self.closed() => return,
+                    () = self.written.notified() => {}
+                    () = self.closing.cancelled() => return,
                 }
+                sending = self.sending.lock().await;
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(next.unwrap_or_else(Instant::now)) => {}
+                () = self.closing.cancelled() => return,
+            }
+            tokio::select! {
+                () = self.send(&mut sending) => {}
+                () = self.closed() => return,
             }
         }
     }
@@ -326,39 +349,36 @@ impl Inner {
         tokio::time::sleep(PARTING).await;
     }
 
-    /// Moves what is in memory to the spool. Events of a login that no service lends to are nobody's.
-    async fn write(&self, desk: &mut Desk) {
-        if let Err(problem) = self.look_up(desk).await {
+    /// Moves what is in memory to the spool, and says whether it could. Events of a login that no service lends to are nobody's.
+    async fn write(&self, login: &mut Login) -> bool {
+        if let Err(problem) = self.look_up(login).await {
             tracing::debug!(%problem, "usage events wait until the sign-in can be read");
-            return;
+            return false;
         }
         let events = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *waiting)
         };
-        let Some(sender) = desk.sender.as_ref().filter(|_| !events.is_empty()) else {
-            return;
+        let Some(broker) = self.lender().filter(|_| !events.is_empty()) else {
+            return true;
         };
-        desk.pending = true;
-        if let Err(problem) = sender.spool().append(events.clone()).await {
+        let spool = Spool::new(self.paths.usage_spool(&broker.digest()));
+        if let Err(problem) = spool.append(events.clone()).await {
             tracing::warn!(%problem, "usage events wait in memory");
             self.put_back(events);
+            return false;
         }
+        true
     }
 
-    async fn send(&self, desk: &mut Desk) {
-        if desk.http.is_none() {
-            desk.http = build_http().ok();
-        }
-        desk.tried = Some(Instant::now());
-        if let (Some(sender), Some(http)) = (&mut desk.sender, &desk.http) {
-            desk.pending = !sender.send(http).await;
-        }
+    fn lender(&self) -> Option<Broker> {
+        let lender = self.lender.lock();
+        lender.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn look_up(&self, desk: &mut Desk) -> Result<(), session::Error> {
+    async fn look_up(&self, login: &mut Login) -> Result<(), session::Error> {
         let stamped = self.session.stamped();
-        if desk.looked_up && desk.stamped == stamped {
+        if login.looked_up && login.stamped == stamped {
             return Ok(());
         }
         let lender = match self.session.lender().await {
@@ -366,18 +386,24 @@ impl Inner {
             Err(session::Error::SignedOut) => None,
             Err(problem) => return Err(problem),
         };
-        // A process before this one may have left something.
-        desk.pending = lender.is_some();
-        desk.sender = lender.map(|broker| Sender::new(broker, &self.paths, self.every));
-        (desk.looked_up, desk.stamped) = (true, stamped);
+        *self.lender.lock().unwrap_or_else(PoisonError::into_inner) = lender;
+        (login.looked_up, login.stamped) = (true, stamped);
         Ok(())
     }
-}
 
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => tokio::time::sleep_until(moment).await,
-        None => std::future::pending().await,
+    async fn send(&self, sending: &mut Sending) {
+        sending.tried = Some(Instant::now());
+        sending.done = true;
+        let Some(broker) = self.lender() else { return };
+        if !(sending.sender.as_ref()).is_some_and(|sender| sender.is_of(&broker)) {
+            sending.sender = Some(Sender::new(broker, &self.paths, self.every));
+        }
+        if sending.http.is_none() {
+            sending.http = build_http().ok();
+        }
+        if let (Some(sender), Some(http)) = (&mut sending.sender, &sending.http) {
+            sending.done = sender.send(http).await;
+        }
     }
 }
 

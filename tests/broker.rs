@@ -1,9 +1,16 @@
 //! Signed in through a hosting service: what is lent, who is asked, and what is said when it lends nothing.
 
 use std::path::Path;
+#[cfg(target_os = "linux")]
+use std::{
+    io::Read,
+    process::{Command, Stdio},
+};
 
 use serde_json::{Value, json};
 
+#[cfg(target_os = "linux")]
+use crate::support::is_installed;
 use crate::support::{
     Home, McpClient, Sandbox,
     hosting::{CODE, DEVICE, Hosting, Trouble, command, run, run_with_line, serve, status},
@@ -157,6 +164,62 @@ fn a_code_by_e_mail_signs_in_and_names_this_machine() {
     assert_eq!(right.code, Some(0), "{}", right.stderr);
     assert_eq!(status(&home)["source"], "device");
     assert!(!hosting.state().devices_named[0].is_empty());
+}
+
+/// Runs a login at a terminal and types these lines.
+#[cfg(target_os = "linux")]
+fn at_a_terminal(home: &Home, login: &[&str], typed: &[&str]) -> (Option<i32>, String) {
+    use std::io::Write;
+    let own = command(home, login);
+    let words = std::iter::once(own.get_program()).chain(own.get_args());
+    let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
+    let mut child = Command::new("script")
+        .args(["-qec", &line.join(" "), "/dev/null"])
+        .envs(
+            own.get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        )
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Kept open until the program has ended: its terminal hangs up otherwise.
+    let mut keys = child.stdin.take().unwrap();
+    for line in typed {
+        writeln!(keys, "{line}").unwrap();
+    }
+    let mut shown = String::new();
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut shown)
+        .unwrap();
+    (child.wait().unwrap().code(), shown)
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_person_may_mistype_the_code_twice() {
+    if !is_installed(&["script"]) {
+        return;
+    }
+    let (_sandbox, hosting, home) = hosted();
+    let login = ["login", "--supervisor", &hosting.origin()];
+    let typed = |codes: [&'static str; 3]| [&["ann@example.com"][..], &codes].concat();
+
+    let (code, shown) = at_a_terminal(&home, &login, &typed(["000000", "1234", "999999"]));
+    assert_eq!(code, Some(3), "{shown}");
+    assert!(
+        shown.contains("not the code in the newest e-mail"),
+        "{shown}"
+    );
+    assert!(shown.contains("Nothing was stored"), "{shown}");
+    assert_eq!(status(&home)["signed_in"], false);
+
+    let (code, shown) = at_a_terminal(&home, &login, &typed(["000000", "1234", CODE]));
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(status(&home)["source"], "device");
 }
 
 #[test]

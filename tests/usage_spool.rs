@@ -1,6 +1,9 @@
 //! Usage events of lent tokens: one a call, each counted once, nothing of them for anybody else.
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -170,6 +173,26 @@ fn events_outlive_kills_and_a_service_that_is_down_and_count_once() {
     assert_eq!(hosting.state().events.len(), 61);
     assert_eq!(sent_twice(&hosting.state()), 0);
     assert_eq!(spooled(&home), 0);
+}
+
+#[test]
+fn a_service_that_never_answers_keeps_no_event_from_the_spool() {
+    let (_sandbox, hosting, home) = signed_in();
+    hosting.trouble("/api/usage", Trouble::Hangs);
+    let mut client = serve(&home).start();
+    search(&mut client, 1);
+    hosting.wait_for("an attempt", |state| {
+        state.requests.iter().any(|line| line == "POST /api/usage")
+    });
+
+    let started = Instant::now();
+    search(&mut client, 5);
+    wait_for_spooled(&home, 6);
+    // An attempt is given up after 20 s.
+    assert!(started.elapsed() < Duration::from_secs(10));
+    client.finish();
+    assert!(started.elapsed() < Duration::from_secs(15));
+    assert_eq!(spooled(&home), 6);
 }
 
 #[test]

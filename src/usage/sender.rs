@@ -31,7 +31,10 @@ pub struct Sender {
 
 /// What became of a batch.
 enum Outcome {
-    Taken,
+    /// Some of it may have been refused one by one.
+    Taken {
+        refused: usize,
+    },
     /// The service will not take this batch as it is.
     Refused,
     Failed(String),
@@ -47,8 +50,8 @@ impl Sender {
         }
     }
 
-    pub fn spool(&self) -> &Spool {
-        &self.spool
+    pub fn is_of(&self, broker: &Broker) -> bool {
+        self.broker.digest() == broker.digest()
     }
 
     /// Whether nothing is left. Another process that is sending, or a wait after a failure, ends it at once.
@@ -69,16 +72,16 @@ impl Sender {
                 return true;
             }
             let done = match self.post(http, &batch).await {
-                Outcome::Taken => {
+                Outcome::Taken { refused } => {
                     self.most = MOST.min(self.most * 2);
-                    self.spool.remove(batch.last, false).await
+                    self.spool.remove(batch.last, refused).await
                 }
                 // Somewhere in it is one that the service never takes; it must not hold up the others.
                 Outcome::Refused if batch.events.len() > 1 => {
                     self.most = batch.events.len() / 2;
                     continue;
                 }
-                Outcome::Refused => self.spool.remove(batch.last, true).await,
+                Outcome::Refused => self.spool.remove(batch.last, 1).await,
                 Outcome::Failed(problem) => {
                     tracing::debug!(problem, "usage events are sent later");
                     let _ = self.spool.wait(self.wait(batch.failures)).await;
@@ -111,7 +114,12 @@ impl Sender {
         };
         match answer.status.as_u16() {
             // A gateway's page with a good status has taken nothing.
-            200..300 if answer.body.get("accepted").is_some_and(Value::is_number) => Outcome::Taken,
+            200..300 if answer.body.get("accepted").is_some_and(Value::is_number) => {
+                let refused = answer.body.get("refused").and_then(Value::as_array);
+                Outcome::Taken {
+                    refused: refused.map_or(0, Vec::len),
+                }
+            }
             400 | 413 | 422 if !answer.code().is_empty() => Outcome::Refused,
             _ => Outcome::Failed(answer.shown()),
         }

@@ -84,17 +84,13 @@ impl Spool {
         .await
     }
 
-    /// Removes all up to number `last`: they were taken, or never will be.
-    pub async fn remove(&self, last: i64, dropped: bool) -> Result<(), Error> {
+    /// Removes all up to number `last`: they were taken, or, so many of them, never will be.
+    pub async fn remove(&self, last: i64, dropped: usize) -> Result<(), Error> {
         self.with(move |connection| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            let removed = transaction.execute("DELETE FROM events WHERE number <= ?1", [last])?;
-            if dropped {
-                let removed = i64::try_from(removed).unwrap_or(0);
-                let before = note(&transaction, "dropped")?;
-                set_note(&transaction, "dropped", before + removed)?;
-            }
+            transaction.execute("DELETE FROM events WHERE number <= ?1", [last])?;
+            count_dropped(&transaction, dropped)?;
             set_note(&transaction, "failures", 0)?;
             set_note(&transaction, "wait_until", 0)?;
             transaction.commit()
@@ -188,12 +184,17 @@ fn append(connection: &mut Connection, events: &[Event], most: i64) -> rusqlite:
         &format!("DELETE FROM events WHERE number < {first_kept}"),
         [most],
     )?;
-    if dropped > 0 {
-        let before = note(&transaction, "dropped")?;
-        let dropped = i64::try_from(dropped).unwrap_or(0);
-        set_note(&transaction, "dropped", before + dropped)?;
-    }
+    count_dropped(&transaction, dropped)?;
     transaction.commit()
+}
+
+fn count_dropped(connection: &Connection, dropped: usize) -> rusqlite::Result<()> {
+    let before = note(connection, "dropped")?;
+    let dropped = i64::try_from(dropped).unwrap_or(0);
+    if dropped == 0 {
+        return Ok(());
+    }
+    set_note(connection, "dropped", before + dropped)
 }
 
 fn oldest(connection: &Connection, most: usize, failures: u32) -> rusqlite::Result<Batch> {
@@ -288,7 +289,7 @@ mod tests {
         let batch = spool.next(10, LONGEST).await.unwrap().unwrap();
         assert_eq!((ids(&batch), batch.failures), (vec!["1", "2"], 2));
 
-        spool.remove(batch.last, false).await.unwrap();
+        spool.remove(batch.last, 0).await.unwrap();
         let batch = spool.next(10, LONGEST).await.unwrap().unwrap();
         assert_eq!((batch.events.len(), batch.failures), (0, 0));
         assert_eq!(spool.left().unwrap(), Left::default());

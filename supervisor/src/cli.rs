@@ -4,10 +4,13 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, Settings};
+use crate::config::{self, Settings};
 
+mod admin;
+mod backup;
 mod keys;
 mod serve;
+mod shown;
 
 /// Hosts Service Fusion's MCP server for many companies.
 ///
@@ -26,8 +29,10 @@ struct Cli {
 enum Command {
     /// Serve until asked to stop.
     Serve,
-    /// The keys that credentials are sealed with.
-    Keys(keys::Arguments),
+    Admin(admin::Admin),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
+    Keys(keys::Keys),
 }
 
 /// How a command ended, as the exit code says it.
@@ -66,9 +71,19 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
     let cli = parse();
+    let settings = cli.settings;
     let outcome = match cli.command {
-        Command::Serve => resolved(cli.settings).and_then(serve::run),
-        Command::Keys(arguments) => keys::run(&arguments, cli.settings),
+        Command::Serve => usable(settings.resolve()).and_then(serve::run),
+        Command::Admin(asked) => {
+            usable(settings.operating()).and_then(|settings| admin::run(asked, settings))
+        }
+        Command::Backup(asked) => {
+            usable(settings.operating()).and_then(|settings| backup::back_up(&asked, &settings))
+        }
+        Command::Restore(asked) => {
+            usable(settings.operating()).and_then(|settings| backup::restore(&asked, &settings))
+        }
+        Command::Keys(asked) => keys::run(&asked, settings),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -79,16 +94,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn resolved(settings: Settings) -> Result<Config, Failure> {
-    settings
-        .resolve()
-        .map_err(|problem| Failure::usage(problem.to_string()))
-}
-
-/// Prints a result, for people or programs, to standard output.
-fn print(text: &str) -> Result<(), Failure> {
-    use std::io::Write;
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+fn usable<T>(settings: Result<T, config::Error>) -> Result<T, Failure> {
+    settings.map_err(|problem| Failure::usage(problem.to_string()))
 }
 
 /// The help names variables but not their values: it is pasted into messages.

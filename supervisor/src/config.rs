@@ -226,7 +226,52 @@ pub struct Config {
     pub state_folder: PathBuf,
 }
 
+/// What commands need that work on the database beside a serving process: no keys, no mail, no address.
+#[derive(Clone, Debug)]
+pub struct Operating {
+    pub database_url: SecretString,
+    pub tiers: BTreeMap<String, Tier>,
+}
+
+/// What differs from a tenant's tier.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, serde::Serialize)]
+#[serde(default)]
+pub struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+}
+
+impl Limits {
+    /// What holds for a tenant of that tier.
+    pub fn over(self, tier: Tier) -> Tier {
+        Tier {
+            per_minute: self.per_minute.unwrap_or(tier.per_minute),
+            burst: self.burst.unwrap_or(tier.burst),
+            per_day: self.per_day.unwrap_or(tier.per_day),
+        }
+    }
+}
+
 impl Settings {
+    /// Reads the configuration file and decides what commands beside a serving process need.
+    pub fn operating(self) -> Result<Operating, Error> {
+        let file = self
+            .file
+            .as_deref()
+            .map_or_else(|| Ok(File::default()), read)?;
+        Ok(Operating {
+            database_url: database_url(
+                self.database_url.or(file.database_url),
+                &state_folder(self.dev),
+            ),
+            tiers: tiers(file.tiers, file.default_tier)?.0,
+        })
+    }
+
     /// Reads the configuration file and decides every setting.
     pub fn resolve(self) -> Result<Config, Error> {
         let file = self
@@ -239,9 +284,7 @@ impl Settings {
             .listen
             .or(file.listen)
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let database_url = self.database_url.or(file.database_url).unwrap_or_else(|| {
-            format!("sqlite://{}", state_folder.join("supervisor.db").display())
-        });
+        let database_url = database_url(self.database_url.or(file.database_url), &state_folder);
         let mail_dir = self
             .mail_dir
             .or(file.mail_dir)
@@ -261,7 +304,7 @@ impl Settings {
             dev,
             listen,
             public_url: public_url(self.public_url.or(file.public_url), dev, listen)?,
-            database_url: database_url.into(),
+            database_url,
             master_key_file: self.master_key_file.or(file.master_key_file),
             mail,
             mail_from: self
@@ -295,6 +338,12 @@ impl Settings {
             state_folder,
         })
     }
+}
+
+fn database_url(given: Option<String>, state_folder: &Path) -> SecretString {
+    given
+        .unwrap_or_else(|| format!("sqlite://{}", state_folder.join("supervisor.db").display()))
+        .into()
 }
 
 /// A variable that is set to something.

@@ -12,7 +12,7 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, bundles, error::Problem, token, web};
+use crate::{app::App, bundles, error::Problem, token, usage, web};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -21,8 +21,9 @@ const BODY: usize = 64 * 1024;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
-        .merge(devices())
         .merge(bundles::routes())
+        .merge(devices())
+        .merge(usage::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
             Problem::new(

@@ -3,30 +3,38 @@
 //! A state change that only one may win is one statement whose row count is the answer, and a transaction's first
 //! statement is a write. Where the databases truly differ, a function here has a `match` on the [`Kind`].
 
+mod administration;
 mod audit;
+pub mod backup;
+mod beside;
 mod counters;
 mod credentials;
 mod data_keys;
 mod members;
 mod settings;
+mod tables;
 mod tenants;
 mod tokens;
+mod usage;
 
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    AnyConnection, AnyPool, Executor,
+    Any, AnyConnection, AnyPool, Executor, Transaction,
     any::{AnyPoolOptions, AnyRow},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
+    administration::{Change, Changed, Overview, State, parsed},
     audit::Entry,
+    beside::known_schema,
     credentials::{Credentials, Renewed, Sealed},
     data_keys::DataKey,
     members::{Member, Role},
     tenants::Tenant,
     tokens::{NewToken, Token},
+    usage::{By, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.
@@ -64,9 +72,11 @@ pub enum Error {
     )]
     InUse(String),
     #[error(
-        "{0} holds nothing of sf-supervisor yet; check SF_SUPERVISOR_DATABASE_URL, and start the service once"
+        "there is no database {0}; name the service's own with --database-url or SF_SUPERVISOR_DATABASE_URL"
     )]
-    NotThere(String),
+    NoDatabase(String),
+    #[error("{}", other_schema(*found, *known))]
+    OtherSchema { found: i64, known: i64 },
     #[error("the database cannot be brought to this program's version: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the database cannot be used: {0}")]
@@ -77,6 +87,15 @@ pub enum Error {
     LockTimeout,
     #[error("the system gives no random numbers")]
     NoRandom(#[from] getrandom::Error),
+}
+
+fn other_schema(found: i64, known: i64) -> String {
+    let hint = if found < known {
+        "start `sf-supervisor serve` of this version, which brings the database up to date"
+    } else {
+        "use the version of sf-supervisor that serves from it"
+    };
+    format!("the database has schema {found} and this program knows schema {known}; {hint}")
 }
 
 /// The database. Clones share its connections.
@@ -137,19 +156,6 @@ impl Store {
         })
     }
 
-    /// Connects to a database that a service has made; for tools, which make none by mistake.
-    pub async fn existing(url: &str) -> Result<Self> {
-        if kind_of(url)? == Kind::Sqlite && !Path::new(sqlite_path(url)?).exists() {
-            return Err(Error::NotThere(url.to_owned()));
-        }
-        let store = Self::connect(url).await?;
-        if store.has_tables().await? {
-            Ok(store)
-        } else {
-            Err(Error::NotThere("the database".to_owned()))
-        }
-    }
-
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -158,6 +164,14 @@ impl Store {
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// Begins a transaction. A caller that is dropped while PostgreSQL begins would leave it open on a connection that
+    /// goes back to the pool, with all the locks that its next users take; so nobody can be dropped then.
+    async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        Ok(begun.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
     pub async fn close(&self) {

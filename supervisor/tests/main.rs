@@ -7,8 +7,11 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod admin;
+mod backup;
 mod broker;
 mod bundles;
 mod serving;
 mod support;
+mod usage;
 mod vault;

@@ -5,8 +5,10 @@
     reason = "not every test file uses everything"
 )]
 
+pub(crate) mod command;
 mod database;
 mod service;
+pub(crate) mod usage;
 
 pub(crate) use self::{database::Database, service::Service};
 

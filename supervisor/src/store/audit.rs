@@ -1,6 +1,6 @@
 //! Who changed what, and when. Entries are only ever added.
 
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 
 use super::{Result, Row, Store};
 use crate::ids;
@@ -21,19 +21,7 @@ pub struct Entry {
 
 impl Store {
     pub async fn note(&self, entry: &Entry) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO audit (id, at, actor, action, tenant_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(ids::new("aud")?)
-        .bind(entry.at)
-        .bind(&entry.actor)
-        .bind(&entry.action)
-        .bind(&entry.tenant_id)
-        .bind(&entry.before)
-        .bind(&entry.after)
-        .execute(&self.pool)
-        .await?;
-        Ok(())
+        add(&mut *self.pool.acquire().await?, entry).await
     }
 
     /// The newest entries first, of one tenant or of all.
@@ -48,6 +36,23 @@ impl Store {
         .await?;
         rows.iter().map(entry).collect()
     }
+}
+
+/// Adds an entry within the transaction of the change.
+pub(super) async fn add(connection: &mut AnyConnection, entry: &Entry) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit (id, at, actor, action, tenant_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(ids::new("aud")?)
+    .bind(entry.at)
+    .bind(&entry.actor)
+    .bind(&entry.action)
+    .bind(&entry.tenant_id)
+    .bind(&entry.before)
+    .bind(&entry.after)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn entry(row: &Row) -> Result<Entry> {

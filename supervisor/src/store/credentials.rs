@@ -68,7 +68,7 @@ impl Store {
         key_is_new: bool,
         new: &Credentials,
     ) -> Result<bool> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let held = if key_is_new {
             sqlx::query(
                 "INSERT INTO data_keys (tenant_id, key_id, master_key_id, wrapped, created_at) \
@@ -198,7 +198,7 @@ impl Store {
         new: &DataKey,
         reseal: impl FnOnce(&Credentials) -> std::result::Result<Sealed, E>,
     ) -> std::result::Result<bool, E> {
-        let mut transaction = self.pool.begin().await.map_err(Error::from)?;
+        let mut transaction = self.begin().await?;
         let changed = sqlx::query(
             "UPDATE data_keys SET key_id = $3, master_key_id = $4, wrapped = $5, created_at = $6 \
              WHERE tenant_id = $1 AND key_id = $2",

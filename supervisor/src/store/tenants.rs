@@ -24,7 +24,7 @@ pub struct Tenant {
     pub seen_at: Option<i64>,
 }
 
-const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at";
+pub(super) const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at";
 
 impl Store {
     pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>> {

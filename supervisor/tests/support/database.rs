@@ -72,6 +72,17 @@ impl Database {
         dump
     }
 
+    /// A database of the other kind than the test run's; `None` when there is no PostgreSQL server.
+    pub(crate) fn other_kind() -> Option<Self> {
+        std::env::var("SF_SUPERVISOR_TEST_POSTGRES").ok()?;
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("other.db").display());
+        Some(Self {
+            url,
+            _folder: folder,
+        })
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
