@@ -83,6 +83,19 @@ impl Database {
         })
     }
 
+    /// How many connections PostgreSQL has for this database.
+    pub(crate) async fn connections(&self) -> i64 {
+        use sqlx::Row;
+        if !self.is_postgres() {
+            return 0;
+        }
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let statement = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = CURRENT_DATABASE()";
+        let row = sqlx::query(statement).fetch_one(&mut connection).await;
+        connection.close().await.unwrap();
+        row.unwrap().get(0)
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
