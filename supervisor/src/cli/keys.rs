@@ -32,12 +32,12 @@ enum Command {
     },
     /// Seal all data keys under another master key, while services run.
     ///
-    /// 1. Make a key with `keys generate`. Restart every service with SF_SUPERVISOR_MASTER_KEY set to the new key and
-    ///    SF_SUPERVISOR_MASTER_KEY_OLD to the former one; they go on sealing under the former.
-    /// 2. Run `keys rotate` with the same two variables. Services change over by themselves. If it is cut off, run it
-    ///    again.
+    /// 1. Make a key with `keys generate`. Restart every service with SF_SUPERVISOR_MASTER_KEY set to
+    ///    it and SF_SUPERVISOR_MASTER_KEY_OLD to the former one; they go on sealing under the former.
+    /// 2. Run `keys rotate` with the same two variables. Services change over by themselves. If it is
+    ///    cut off, run it again.
     /// 3. When `keys status` shows no data key under the former key, restart the services without
-    ///    SF_SUPERVISOR_MASTER_KEY_OLD. Keep the former key as long as you keep backups from before.
+    ///    SF_SUPERVISOR_MASTER_KEY_OLD. Keep the former key as long as backups from before.
     #[command(verbatim_doc_comment)]
     Rotate {
         /// Replace every tenant's data key too, and seal its credentials again.
