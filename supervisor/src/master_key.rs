@@ -1,6 +1,9 @@
 //! The key under which all others are sealed. It is in memory, in the operator's hands, and nowhere in the database.
 
-use std::{io::Write, path::Path};
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 use sf_mcp::{
     paths,
@@ -40,16 +43,11 @@ impl MasterKeys {
     }
 
     /// From the environment, else the file that the settings name, else systemd's credential, else, with `--dev`
-    /// only, a file that is made once. `SF_SUPERVISOR_MASTER_KEY_OLD` holds former keys, separated by commas.
+    /// only, a file that is made once. Former keys come separated by commas or lines, from
+    /// `SF_SUPERVISOR_MASTER_KEY_OLD`, the file that `SF_SUPERVISOR_MASTER_KEY_OLD_FILE` names, or systemd's credential
+    /// `sf-supervisor-master-key-old`.
     pub fn load(config: &Config) -> Result<Self, Error> {
-        let old = match variable("SF_SUPERVISOR_MASTER_KEY_OLD") {
-            Some(list) => list
-                .split(',')
-                .map(|text| key(text, "SF_SUPERVISOR_MASTER_KEY_OLD"))
-                .collect::<Result<_, _>>()?,
-            None => Vec::new(),
-        };
-        Ok(Self::new(current(config)?, old))
+        Ok(Self::new(current(config)?, former()?))
     }
 
     /// What new values are sealed under.
@@ -85,16 +83,39 @@ fn current(config: &Config) -> Result<SealingKey, Error> {
     if let Some(file) = &config.master_key_file {
         return read(file);
     }
-    if let Some(folder) = variable("CREDENTIALS_DIRECTORY") {
-        let file = Path::new(&folder).join("sf-supervisor-master-key");
-        if file.exists() {
-            return read(&file);
-        }
+    if let Some(file) = credential("sf-supervisor-master-key") {
+        return read(&file);
     }
     if config.dev {
         return made_once(&config.state_folder.join("master.key"));
     }
     Err(Error::Missing)
+}
+
+fn former() -> Result<Vec<SealingKey>, Error> {
+    const OLD: &str = "SF_SUPERVISOR_MASTER_KEY_OLD";
+    if let Some(list) = variable(OLD) {
+        return keys(&Zeroizing::new(list), OLD);
+    }
+    let named = variable("SF_SUPERVISOR_MASTER_KEY_OLD_FILE").map(PathBuf::from);
+    match named.or_else(|| credential("sf-supervisor-master-key-old")) {
+        Some(file) => keys(&text_of(&file)?, &file.display().to_string()),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// A file that systemd hands to the service, when it does.
+fn credential(name: &str) -> Option<PathBuf> {
+    let file = Path::new(&variable("CREDENTIALS_DIRECTORY")?).join(name);
+    file.exists().then_some(file)
+}
+
+fn keys(list: &str, place: &str) -> Result<Vec<SealingKey>, Error> {
+    list.split([',', '\n'])
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(|text| key(text, place))
+        .collect()
 }
 
 fn key(text: &str, place: &str) -> Result<SealingKey, Error> {
@@ -105,11 +126,15 @@ fn key(text: &str, place: &str) -> Result<SealingKey, Error> {
 }
 
 fn read(path: &Path) -> Result<SealingKey, Error> {
+    key(&text_of(path)?, &path.display().to_string())
+}
+
+fn text_of(path: &Path) -> Result<Zeroizing<String>, Error> {
     let text = std::fs::read_to_string(path).map_err(|source| Error::File {
         path: path.display().to_string(),
         source,
     })?;
-    key(&Zeroizing::new(text), &path.display().to_string())
+    Ok(Zeroizing::new(text))
 }
 
 /// For development: the key lies beside the database, which protects nothing and says so by its folder's name.
@@ -136,4 +161,26 @@ fn made_once(path: &Path) -> Result<SealingKey, Error> {
         .and_then(|()| file.sync_all())
         .map_err(describe)?;
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn former_keys_come_as_a_list() {
+        let made = [(); 2].map(|()| SealingKey::generate().unwrap());
+        let [one, other] = made.each_ref().map(|key| key.to_base64().to_string());
+        for list in [format!("{one},{other}"), format!("{one}\n{other}\n")] {
+            let read: Vec<_> = keys(&list, "here")
+                .unwrap()
+                .iter()
+                .map(SealingKey::id)
+                .collect();
+            assert_eq!(read, made.each_ref().map(SealingKey::id));
+        }
+        let problem = keys("short", "SF_SUPERVISOR_MASTER_KEY_OLD").unwrap_err();
+        assert!(problem.to_string().contains("SF_SUPERVISOR_MASTER_KEY_OLD"));
+        assert!(!problem.to_string().contains("short"));
+    }
 }

@@ -290,7 +290,7 @@ fn options(kind: Kind, connections: u32) -> AnyPoolOptions {
                           PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON";
     // A replica that loses the network must not keep a lock for hours.
     const POSTGRES: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
-                            SET lock_timeout = '20s'";
+                            SET lock_timeout = '40s'";
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))

@@ -169,13 +169,11 @@ async fn seen(service: &Service, figure: &str) -> u64 {
     state[figure].as_u64().unwrap()
 }
 
-/// Every path a token request can take.
+/// A fault that strikes a request for a token.
 fn token_fault(kind: &Value) -> Value {
     let mut fault = json!({"match": {"path_contains": "/oauth/access_token"}});
-    let (Some(fault_members), Some(members)) = (fault.as_object_mut(), kind.as_object()) else {
-        panic!("a fault is an object")
-    };
-    fault_members.extend(members.clone());
+    let members = kind.as_object().unwrap().clone();
+    fault.as_object_mut().unwrap().extend(members);
     json!([fault])
 }
 
@@ -436,6 +434,64 @@ async fn an_error_that_had_no_effect_leaves_the_login_as_it_was() {
         (status == 200).then_some(())
     })
     .await;
+}
+
+/// Other replicas take it away too, at the next request.
+#[tokio::test]
+async fn what_one_replica_revokes_or_replaces_holds_at_all() {
+    let service = Service::start().await;
+    if !service.around.database.is_postgres() {
+        return;
+    }
+    let tenant = connected(&service, Kind::ClientCredentials).await;
+    let replica = service.replica().await;
+    let old = good(&service, &tenant).await;
+    assert_eq!(good(&replica, &tenant).await, old);
+
+    connect(&service, &tenant, Kind::AuthorizationCode).await;
+    let new = good(&service, &tenant).await;
+    assert_ne!(new, old);
+    assert_eq!(good(&replica, &tenant).await, new);
+
+    let now = service.app.clock.now();
+    let store = &service.app.store;
+    assert!(
+        store
+            .revoke_token(&tenant.id, &tenant.device_id, now)
+            .await
+            .unwrap()
+    );
+    assert_eq!(refused(&replica, &tenant).await.0, 401);
+}
+
+/// The service runs out of turns for locks rather than PostgreSQL of connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tenants_at_once_take_few_connections() {
+    let service = Service::start().await;
+    let mut tenants = Vec::new();
+    for number in 0..60 {
+        let tenant = tenant(&service, &format!("acme-{number}")).await;
+        connect(&service, &tenant, Kind::ClientCredentials).await;
+        tenants.push(Arc::new(tenant));
+    }
+    let slow = json!({"kind": "latency", "ms": 100, "times": 60});
+    faults(&service, &token_fault(&slow)).await;
+    service.around.clock.advance(HOUR + 1);
+    let service = Arc::new(service);
+    let mut callers = tokio::task::JoinSet::new();
+    for tenant in &tenants {
+        let (service, tenant) = (Arc::clone(&service), Arc::clone(tenant));
+        callers.spawn(async move { good(&service, &tenant).await });
+    }
+    let mut most = 0;
+    while !callers.is_empty() {
+        most = most.max(service.around.database.connections().await);
+        while let Some(ended) = callers.try_join_next() {
+            ended.unwrap();
+        }
+    }
+    assert!(most <= 16 + 8 + 2, "{most} connections");
+    assert_eq!(seen(&service, "token_requests").await, 120);
 }
 
 #[tokio::test]

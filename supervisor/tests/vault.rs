@@ -218,6 +218,24 @@ async fn a_master_key_that_is_still_in_use_cannot_be_dropped() {
 }
 
 #[tokio::test]
+async fn of_several_first_starts_with_different_keys_one_wins() {
+    let database = Database::new().await;
+    let store = Store::open(&database.url).await.unwrap();
+    let mut starts = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let keys = MasterKeys::new(SealingKey::generate().unwrap(), Vec::new());
+        let vault = Vault::new(store.clone(), keys, Clock::default());
+        starts.spawn(async move { vault.mark().await });
+    }
+    let outcomes = starts.join_all().await;
+    let refused = |outcome: &&Result<(), vault::Error>| {
+        matches!(outcome, Err(vault::Error::WrongMasterKey { .. }))
+    };
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 1);
+    assert_eq!(outcomes.iter().filter(refused).count(), 7);
+}
+
+#[tokio::test]
 async fn a_renewal_that_ends_after_a_rotation_is_sealed_under_the_new_key() {
     let service = Service::start().await;
     let app = &service.app;

@@ -121,7 +121,7 @@ async fn act(desk: &Desk, action: Action) -> Result<Shown, Failure> {
 }
 
 /// `cli:` and the name under which a person is signed in to this machine.
-fn actor() -> String {
+pub(super) fn actor() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(crate::config::variable)

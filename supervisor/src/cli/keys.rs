@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use sf_mcp::seal::SealingKey;
 
 use crate::{
-    cli::{Exit, Failure, print, resolved},
+    cli::{Exit, Failure, admin::actor, shown::Shown, usable},
     clock::Clock,
     config::{Config, Settings},
     master_key::MasterKeys,
@@ -13,8 +13,9 @@ use crate::{
     vault::{Rotated, Status, Vault},
 };
 
+/// Make a master key, show which are in use, or seal everything under another one.
 #[derive(Args)]
-pub(super) struct Arguments {
+pub(super) struct Keys {
     #[command(subcommand)]
     command: Command,
 }
@@ -31,12 +32,12 @@ enum Command {
     },
     /// Seal all data keys under another master key, while services run.
     ///
-    /// 1. Make a key with `keys generate`. Restart every service with SF_SUPERVISOR_MASTER_KEY set to the new key and
-    ///    SF_SUPERVISOR_MASTER_KEY_OLD to the former one; they go on sealing under the former.
-    /// 2. Run `keys rotate` with the same two variables. Services change over by themselves. If it is cut off, run it
-    ///    again.
+    /// 1. Make a key with `keys generate`. Restart every service with SF_SUPERVISOR_MASTER_KEY set to
+    ///    it and SF_SUPERVISOR_MASTER_KEY_OLD to the former one; they go on sealing under the former.
+    /// 2. Run `keys rotate` with the same two variables. Services change over by themselves. If it is
+    ///    cut off, run it again.
     /// 3. When `keys status` shows no data key under the former key, restart the services without
-    ///    SF_SUPERVISOR_MASTER_KEY_OLD. Keep the former key as long as you keep backups from before.
+    ///    SF_SUPERVISOR_MASTER_KEY_OLD. Keep the former key as long as backups from before.
     #[command(verbatim_doc_comment)]
     Rotate {
         /// Replace every tenant's data key too, and seal its credentials again.
@@ -48,16 +49,17 @@ enum Command {
     },
 }
 
-pub(super) fn run(arguments: &Arguments, settings: Settings) -> Result<Exit, Failure> {
-    if matches!(arguments.command, Command::Generate) {
-        print(&SealingKey::generate()?.to_base64())?;
+pub(super) fn run(asked: &Keys, settings: Settings) -> Result<Exit, Failure> {
+    if matches!(asked.command, Command::Generate) {
+        let key = SealingKey::generate()?.to_base64();
+        Shown::new(key.as_str(), serde_json::Value::Null).print(false)?;
         return Ok(Exit::Done);
     }
-    let config = resolved(without_mail(settings))?;
+    let config = usable(without_mail(settings).resolve())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(on_database(&arguments.command, &config))
+    runtime.block_on(on_database(&asked.command, &config))
 }
 
 /// No mail is sent and nobody is served here, so what only these need may be left unset.
@@ -82,7 +84,7 @@ async fn on_database(command: &Command, config: &Config) -> Result<Exit, Failure
         Command::Generate => {}
         Command::Status { json } => {
             let status = vault.status().await?;
-            print(&shown(*json, &status, status_text)?)?;
+            Shown::new(status_text(&status), serde_json::to_value(&status)?).print(*json)?;
         }
         Command::Rotate { data_keys, json } => {
             let done = vault.rotate(*data_keys).await?;
@@ -95,23 +97,11 @@ async fn on_database(command: &Command, config: &Config) -> Result<Exit, Failure
                 after: Some(serde_json::to_string(&done)?),
             };
             store.note(&entry).await?;
-            print(&shown(*json, &done, rotated_text)?)?;
+            Shown::new(rotated_text(&done), serde_json::to_value(&done)?).print(*json)?;
         }
     }
     store.close().await;
     Ok(Exit::Done)
-}
-
-fn shown<T: serde::Serialize>(
-    json: bool,
-    value: &T,
-    text: fn(&T) -> String,
-) -> Result<String, Failure> {
-    if json {
-        Ok(serde_json::to_string(value)?)
-    } else {
-        Ok(text(value))
-    }
 }
 
 fn status_text(status: &Status) -> String {
@@ -152,12 +142,4 @@ fn rotated_text(done: &Rotated) -> String {
          Services may now be restarted without SF_SUPERVISOR_MASTER_KEY_OLD.",
         done.master_key, done.rewrapped, done.rekeyed
     )
-}
-
-/// Who did it, for the audit log.
-fn actor() -> String {
-    let user = ["SUDO_USER", "USER", "USERNAME"]
-        .into_iter()
-        .find_map(crate::config::variable);
-    format!("cli:{}", user.as_deref().unwrap_or("unknown"))
 }

@@ -40,17 +40,6 @@ impl Database {
         .await;
     }
 
-    /// A database of the other kind than the test run's; `None` when there is no PostgreSQL server.
-    pub(crate) fn other_kind() -> Option<Self> {
-        std::env::var("SF_SUPERVISOR_TEST_POSTGRES").ok()?;
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", folder.path().join("other.db").display());
-        Some(Self {
-            url,
-            _folder: folder,
-        })
-    }
-
     /// All that a thief of the database has: every row as text, and SQLite's files as they are.
     pub(crate) async fn dump(&self) -> Vec<u8> {
         let Some(path) = self.url.strip_prefix("sqlite://") else {
@@ -81,6 +70,30 @@ impl Database {
         }
         connection.close().await.unwrap();
         dump
+    }
+
+    /// A database of the other kind than the test run's; `None` when there is no PostgreSQL server.
+    pub(crate) fn other_kind() -> Option<Self> {
+        std::env::var("SF_SUPERVISOR_TEST_POSTGRES").ok()?;
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("other.db").display());
+        Some(Self {
+            url,
+            _folder: folder,
+        })
+    }
+
+    /// How many connections PostgreSQL has for this database.
+    pub(crate) async fn connections(&self) -> i64 {
+        use sqlx::Row;
+        if !self.is_postgres() {
+            return 0;
+        }
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let statement = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = CURRENT_DATABASE()";
+        let row = sqlx::query(statement).fetch_one(&mut connection).await;
+        connection.close().await.unwrap();
+        row.unwrap().get(0)
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
