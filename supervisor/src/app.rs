@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{clock::Clock, config::Config, master_key::MasterKeys, store::Store};
+use tokio::task::AbortHandle;
+
+use crate::{
+    clock::Clock, config::Config, mailer::Mailer, master_key::MasterKeys,
+    one_time_codes::OneTimeCodes, store::Store,
+};
 
 /// The running service. Handlers get it as their state.
 #[derive(Debug)]
@@ -11,6 +16,9 @@ pub struct App {
     pub store: Store,
     pub clock: Clock,
     pub master: MasterKeys,
+    pub codes: OneTimeCodes,
+    pub mailer: Mailer,
+    sweeping: AbortHandle,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
 }
@@ -20,6 +28,8 @@ pub struct App {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Mailer(#[from] crate::mailer::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
     Http(#[from] reqwest::Error),
 }
@@ -33,6 +43,9 @@ impl App {
     ) -> Result<Arc<Self>, Error> {
         use secrecy::ExposeSecret;
         let store = Store::open(config.database_url.expose_secret()).await?;
+        let mailer = Mailer::start(&config)?;
+        let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
+        let sweeping = tokio::spawn(sweep(store.clone(), clock.clone())).abort_handle();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -44,12 +57,39 @@ impl App {
             store,
             clock,
             master,
+            codes,
+            mailer,
+            sweeping,
             http,
         }))
     }
 
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
+        self.sweeping.abort();
+        self.mailer.close().await;
         self.store.close().await;
+    }
+}
+
+/// What is over is removed now and then; nothing depends on when.
+async fn sweep(store: Store, clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_mins(10));
+    loop {
+        every.tick().await;
+        let now = clock.now();
+        let swept = async {
+            store.forget_codes(now).await?;
+            store.forget_counters(now).await
+        };
+        if let Err(problem) = swept.await {
+            tracing::warn!(%problem, "what is over could not be removed");
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.sweeping.abort();
     }
 }

@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{store, web};
+use crate::{email, one_time_codes, store, web};
 
 /// A failed request. `code` is stable; `detail` is for a person and says what to do.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Problem {
     /// Seconds until asking again makes sense.
     pub retry_after: Option<u64>,
     /// Further members of the answer.
-    pub more: Option<serde_json::Map<String, serde_json::Value>>,
+    pub more: Option<Box<serde_json::Map<String, serde_json::Value>>>,
 }
 
 impl Problem {
@@ -93,6 +93,22 @@ impl Problem {
     }
 }
 
+/// The body of a failed request (RFC 9457).
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ProblemDetails {
+    /// `urn:sf-supervisor:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    /// For a person: what happened, and what mends it.
+    detail: String,
+    /// For programs; it stays what it is.
+    code: String,
+    /// Ties the answer to the log.
+    request_id: String,
+}
+
 /// Strangers learn nothing of the database; the operator finds it in the log.
 impl From<store::Error> for Problem {
     fn from(problem: store::Error) -> Self {
@@ -103,6 +119,28 @@ impl From<store::Error> for Problem {
             "The service cannot reach its database; try again in a moment.",
         )
         .retry_after(2)
+    }
+}
+
+/// One answer for every code that does not count.
+impl From<one_time_codes::Refused> for Problem {
+    fn from(refused: one_time_codes::Refused) -> Self {
+        match refused {
+            one_time_codes::Refused::TooMany(reached) => Self::too_many(reached.seconds),
+            one_time_codes::Refused::Wrong => Self::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_code",
+                "This code is wrong, used, replaced by a newer one, or older than ten minutes; use the newest mail, or ask for another code.",
+            ),
+            one_time_codes::Refused::Store(problem) => problem.into(),
+            one_time_codes::Refused::NoRandom(problem) => problem.into(),
+        }
+    }
+}
+
+impl From<email::NotOne> for Problem {
+    fn from(_: email::NotOne) -> Self {
+        Self::invalid("`email` must be one e-mail address, such as `name@example.com`.")
     }
 }
 
@@ -124,7 +162,7 @@ impl IntoResponse for Problem {
             "request_id": web::request_id(),
         });
         if let (Some(more), Some(members)) = (self.more, body.as_object_mut()) {
-            members.extend(more);
+            members.extend(*more);
         }
         let mut response = (self.status, body.to_string()).into_response();
         let headers = response.headers_mut();

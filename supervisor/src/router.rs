@@ -8,11 +8,11 @@ use axum::{
     http::StatusCode,
     middleware,
     response::IntoResponse,
-    routing::get,
+    routing::{get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, error::Problem, web};
+use crate::{app::App, error::Problem, openapi, signup, web};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -21,6 +21,7 @@ const BODY: usize = 64 * 1024;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
+        .merge(sign_up())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -42,6 +43,14 @@ fn probes() -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
+        .route("/openapi.json", get(openapi::document))
+}
+
+/// For strangers with an e-mail address; limits are per address, source and in total.
+fn sign_up() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/register", post(signup::register::register))
+        .route("/api/confirm", post(signup::confirm::confirm))
 }
 
 /// Ready when the database answers.

@@ -4,6 +4,7 @@
 //! statement is a write. Where the databases truly differ, a function here has a `match` on the [`Kind`].
 
 mod audit;
+mod codes;
 mod counters;
 mod members;
 mod tenants;
@@ -18,6 +19,7 @@ use sqlx::{
 
 pub use self::{
     audit::Entry,
+    codes::{NewCode, TRIES_PER_CODE, Tried},
     members::{Member, Role},
     tenants::Tenant,
     tokens::{NewToken, Token},

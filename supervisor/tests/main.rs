@@ -7,5 +7,7 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod mail;
 mod serving;
+mod signup;
 mod support;

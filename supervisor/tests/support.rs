@@ -6,6 +6,7 @@
 )]
 
 mod database;
+pub(crate) mod mailbox;
 mod service;
 
 pub(crate) use self::{database::Database, service::Service};
