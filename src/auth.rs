@@ -3,5 +3,7 @@
 pub mod lock;
 pub mod master_key;
 pub mod oauth;
+pub mod rotation;
 pub mod session;
+pub mod steps;
 pub mod vault;

@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{Config, Settings};
+use crate::{
+    config::{Config, Settings},
+    paths::Paths,
+};
 
 mod call;
 mod company;
@@ -13,6 +16,7 @@ mod doctor;
 mod install;
 mod login;
 mod logout;
+mod rotate;
 mod sandbox;
 mod serve;
 mod status;
@@ -53,6 +57,9 @@ enum Command {
         /// Print the findings as JSON.
         #[arg(long)]
         json: bool,
+        /// Instead, seal the sign-in with a new key; running clients go on.
+        #[arg(long, conflicts_with = "json")]
+        rotate_key: bool,
     },
     /// List the tools an AI client sees.
     Tools {
@@ -124,8 +131,11 @@ pub fn run() -> ExitCode {
     let given = cli.settings.clone();
     let outcome = match cli.settings.resolve() {
         Ok(config) => {
-            crate::logging::start(&config.log);
-            dispatch(cli.command.unwrap_or(Command::Serve), config, &given)
+            let command = cli.command.unwrap_or(Command::Serve);
+            let serving = matches!(command, Command::Serve);
+            let paths = config.paths.as_ref().filter(|_| serving);
+            crate::logging::start(&config.log, paths.map(Paths::log_folder));
+            dispatch(command, config, &given)
         }
         Err(problem) => Err(Failure::new(Exit::Usage, problem.to_string())),
     };
@@ -169,7 +179,10 @@ fn dispatch(command: Command, config: Config, given: &Settings) -> Result<Exit, 
         Command::Login(login) => login.run(&config),
         Command::Logout => logout::run(&config),
         Command::Status { json } => status::run(&config, json),
-        Command::Doctor { json } => doctor::run(&config, json),
+        Command::Doctor {
+            rotate_key: true, ..
+        } => rotate::run(&config),
+        Command::Doctor { json, .. } => doctor::run(&config, json),
         Command::Tools { json } => tools::run(&config, json),
         Command::Call {
             tool,

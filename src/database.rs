@@ -1,8 +1,12 @@
 //! The profile's SQLite file: opened when first needed, private to its owner, moved forward by `user_version`.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use rusqlite::Connection;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::paths;
 
@@ -50,8 +54,39 @@ pub enum Error {
         path: String,
         source: rusqlite::Error,
     },
+    #[error("{path} cannot be written ({source}); sf-mcp must be able to write it and its folder")]
+    Unwritable {
+        path: String,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "{path} cannot be written and, as it is, not be read either ({source}); make its folder writable for one call"
+    )]
+    ReadOnly {
+        path: String,
+        source: rusqlite::Error,
+    },
+    #[error(
+        "{path} is of an earlier sf-mcp and cannot be written; make its folder writable for one call"
+    )]
+    Older { path: String },
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
+}
+
+impl Error {
+    /// The file or its folder may be read but not written.
+    fn is_for_want_of_writing(&self) -> bool {
+        use std::io::ErrorKind::{PermissionDenied, ReadOnlyFilesystem};
+        match self {
+            Self::Folder { source, .. } => {
+                matches!(source.kind(), PermissionDenied | ReadOnlyFilesystem)
+            }
+            Self::Unwritable { .. } => true,
+            Self::Sqlite(source) => is_unwritable(source),
+            _ => false,
+        }
+    }
 }
 
 /// Opens or creates the file and brings it to this program's version.
@@ -72,6 +107,8 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
         let path = path.display().to_string();
         if is_full(&source) {
             Error::NoRoom { path, source }
+        } else if is_unwritable(&source) {
+            Error::Unwritable { path, source }
         } else {
             Error::Damaged { path, source }
         }
@@ -80,11 +117,71 @@ pub fn open(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Opens the file for reading alone, which also works where nothing can be written.
+pub fn open_to_read(path: &Path) -> Result<Connection, Error> {
+    match open(path) {
+        Err(problem) if path.exists() && problem.is_for_want_of_writing() => read_only(path),
+        opened => opened,
+    }
+}
+
+fn read_only(path: &Path) -> Result<Connection, Error> {
+    let shown = || path.display().to_string();
+    let opened = (|| {
+        let connection = if log_of(path).metadata().is_ok_and(|log| log.len() > 0) {
+            // A program that writes was cut off or still runs; SQLite reads its log if it left all it needs.
+            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?
+        } else {
+            // With an empty log everything is in the file itself, which is to be read without locks or side files.
+            // Somebody may write it elsewhere meanwhile: then it does not open, and is read anew by the next call.
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            Connection::open_with_flags(immutable(path), flags)?
+        };
+        connection.busy_timeout(Duration::from_secs(5))?;
+        let version = version(&connection)?;
+        Ok((connection, version))
+    })();
+    match opened {
+        Ok((_, version)) if version > STEPS.len() => Err(Error::Newer { path: shown() }),
+        Ok((_, version)) if version < STEPS.len() => Err(Error::Older { path: shown() }),
+        Ok((connection, _)) => Ok(connection),
+        Err(source) => Err(Error::ReadOnly {
+            path: shown(),
+            source,
+        }),
+    }
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
+}
+
+/// The file's address for SQLite, with the promise that nobody changes it.
+fn immutable(path: &Path) -> String {
+    const LEFT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b':');
+    let root = if cfg!(windows) { "/" } else { "" };
+    let path = path
+        .display()
+        .to_string()
+        .replace(std::path::MAIN_SEPARATOR, "/");
+    let path = percent_encode(path.as_bytes(), LEFT);
+    format!("file:{root}{path}?immutable=1")
+}
+
 /// SQLite calls a full disk an I/O error as often as not.
 pub fn is_full(problem: &rusqlite::Error) -> bool {
     matches!(
         problem.sqlite_error_code(),
-        Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure)
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure)
+    )
+}
+
+fn is_unwritable(problem: &rusqlite::Error) -> bool {
+    matches!(
+        problem.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied)
     )
 }
 
@@ -104,12 +201,15 @@ pub fn in_memory() -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Nothing is written, nor waited for, where there is nothing to do.
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    if version(connection)? == STEPS.len() {
+        return Ok(());
+    }
     // A write first: a deferred transaction that reads and then writes fails when another process was quicker.
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: u32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let version = version as usize;
+    let version = version(&transaction)?;
     if version > STEPS.len() {
         return Err(Error::Newer {
             path: path.display().to_string(),
@@ -118,15 +218,15 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     for step in STEPS.iter().skip(version) {
         transaction.execute_batch(step)?;
     }
-    if version < STEPS.len() {
-        transaction.pragma_update(
-            None,
-            "user_version",
-            u32::try_from(STEPS.len()).unwrap_or(u32::MAX),
-        )?;
-    }
+    let newest = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
+    transaction.pragma_update(None, "user_version", newest)?;
     transaction.commit()?;
     Ok(())
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    Ok(version as usize)
 }
 
 #[cfg(test)]
@@ -147,6 +247,66 @@ mod tests {
             error.ends_with("was written by a newer sf-mcp; update this one"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn a_file_of_this_version_is_opened_without_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.db");
+        let mut first = open(&path).unwrap();
+        let behavior = rusqlite::TransactionBehavior::Immediate;
+        let writing = first.transaction_with_behavior(behavior).unwrap();
+        // It would wait for the one that writes.
+        writing
+            .execute("INSERT INTO creates VALUES ('d', 1, NULL)", [])
+            .unwrap();
+        let started = std::time::Instant::now();
+
+        open(&path).unwrap();
+
+        assert!(started.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_file_is_read_without_writing_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a folder?#%41/tokens.db");
+        let connection = open(&path).unwrap();
+        connection
+            .execute("INSERT INTO creates VALUES ('d', 7, NULL)", [])
+            .unwrap();
+        let started_at = |path: &Path| -> i64 {
+            read_only(path)
+                .unwrap()
+                .query_row("SELECT started_at FROM creates", [], |row| row.get(0))
+                .unwrap()
+        };
+        // From the log, and then from the file.
+        assert_eq!(started_at(&path), 7);
+        drop(connection);
+        let before = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+
+        assert_eq!(started_at(&path), 7);
+
+        let after = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!((before, after), (1, 1));
+    }
+
+    #[test]
+    fn a_file_of_another_version_is_not_read_without_writing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tokens.db");
+        for (version, says) in [(1, "earlier"), (99, "newer")] {
+            let connection = open(&path).unwrap();
+            connection
+                .pragma_update(None, "user_version", version)
+                .unwrap();
+            drop(connection);
+            let problem = read_only(&path).unwrap_err().to_string();
+            assert!(problem.contains(says), "{problem}");
+            let connection = Connection::open(&path).unwrap();
+            connection.pragma_update(None, "user_version", 2).unwrap();
+        }
     }
 
     #[test]

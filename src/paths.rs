@@ -36,6 +36,11 @@ impl Paths {
         self.state.join(&self.profile)
     }
 
+    /// The log files of this profile's servers, one a day.
+    pub fn log_folder(&self) -> PathBuf {
+        self.profile_folder().join("logs")
+    }
+
     /// The requests that all processes of this profile sent in the last minute.
     pub fn request_ledger(&self) -> PathBuf {
         self.profile_folder().join("requests.log")
@@ -86,4 +91,21 @@ pub fn private_file() -> std::fs::OpenOptions {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options
+}
+
+/// Puts a file into the place of another, for good: after a power cut it is either one or the other.
+pub fn replace(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::rename(from, to)?;
+    sync_folder_of(to)
+}
+
+/// Makes a new name in a folder outlast a power cut, where a folder can be synced.
+pub fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if let Some(folder) = path.parent() {
+        std::fs::File::open(folder)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
 }

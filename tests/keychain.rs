@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Home, McpClient, Ran, Sandbox,
     keyring::Session,
-    sign_in::{command, login, serve, with_secret},
+    sign_in::{command, expire_at_next_search, login, serve, with_secret},
 };
 
 const SECRET: &str = "sandbox-consumer-secret";
@@ -102,6 +102,78 @@ fn a_second_login_keeps_to_the_key_in_the_keychain() {
 
     assert_eq!(session.secrets(), 1);
     assert!(!has_key_file(&home));
+    search(&mut server_in(&session, &sandbox, &home));
+}
+
+#[test]
+fn a_new_key_takes_the_old_one_s_place_in_the_keychain() {
+    let Some(session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    let mut client = server_in(&session, &sandbox, &home);
+    search(&mut client);
+
+    for _ in 0..2 {
+        succeeded(&run_in(
+            &session,
+            &sandbox,
+            &home,
+            &["doctor", "--rotate-key"],
+        ));
+
+        assert_eq!(session.secrets(), 1);
+        assert!(!has_key_file(&home));
+        expire_at_next_search(&sandbox);
+        search(&mut client);
+        search(&mut server_in(&session, &sandbox, &home));
+    }
+
+    succeeded(&run_in(&session, &sandbox, &home, &["logout"]));
+    assert_eq!(session.secrets(), 0);
+}
+
+#[test]
+fn a_rotation_in_the_keychain_may_be_cut_off_at_any_step() {
+    let Some(session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    let rotate = ["doctor", "--rotate-key"];
+    for (step, left) in [("next key written", 2), ("resealed", 2), ("promoted", 1)] {
+        let died = command(&sandbox, &home, &rotate)
+            .envs(session.variables())
+            .env("SF_MCP_STOP_AT", step)
+            .output()
+            .unwrap();
+        assert_eq!(died.status.code(), None, "{step}");
+        assert_eq!(session.secrets(), left, "{step}");
+
+        search(&mut server_in(&session, &sandbox, &home));
+        succeeded(&run_in(&session, &sandbox, &home, &rotate));
+
+        assert_eq!(session.secrets(), 1, "{step}");
+        search(&mut server_in(&session, &sandbox, &home));
+    }
+}
+
+#[test]
+fn a_rotation_with_a_locked_keychain_changes_nothing() {
+    let Some(mut session) = Session::start() else {
+        return;
+    };
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
+    session.lock();
+
+    let ran = run_in(&session, &sandbox, &home, &["doctor", "--rotate-key"]);
+
+    assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+    assert!(ran.stderr.contains("locked"), "{}", ran.stderr);
+    session.unlock();
+    assert_eq!(session.secrets(), 1);
     search(&mut server_in(&session, &sandbox, &home));
 }
 

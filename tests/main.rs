@@ -15,6 +15,7 @@ mod login;
 mod readme;
 mod renewal;
 mod resilience;
+mod rotation;
 mod searching;
 mod snapshots;
 mod support;

@@ -160,6 +160,53 @@ fn a_server_killed_in_a_renewal_costs_a_browser_login_at_most_another_login() {
     }
 }
 
+/// A server that ends at that step of a renewal, as if killed.
+fn die_in_a_renewal(sandbox: &Sandbox, home: &Home, step: &str) {
+    let mut victim = serve(sandbox, home).env("SF_MCP_STOP_AT", step).start();
+    search(&mut victim);
+    expire_at_next_search(sandbox);
+    victim.send_call("search_jobs", &json!({"limit": 1}));
+    let code = victim.ended().status.code();
+    assert!(!matches!(code, Some(0..=4)), "{step}: {code:?}");
+}
+
+#[test]
+fn a_server_that_dies_at_a_step_of_a_renewal_costs_no_more_than_it_must() {
+    const STEPS: [(&str, bool); 5] = [
+        ("lock taken", true),
+        ("intent written", false),
+        ("answer received", false),
+        ("tokens written", true),
+        ("lock released", true),
+    ];
+    of_both_grants(|grant| {
+        for (step, is_kept) in STEPS {
+            let (sandbox, home) = signed_in(grant);
+            let mut witness = server(&sandbox, &home);
+            search(&mut witness);
+
+            die_in_a_renewal(&sandbox, &home, step);
+
+            assert!(status(&sandbox, &home)["account"].is_string(), "{step}");
+            let outcomes = [
+                try_search(&mut witness),
+                try_search(&mut server(&sandbox, &home)),
+            ];
+            if is_kept || grant == Grant::ClientCredentials {
+                assert_eq!(outcomes, [Ok(()), Ok(())], "{grant:?} {step}");
+            } else {
+                for outcome in outcomes {
+                    let text = outcome.unwrap_err();
+                    assert!(text.contains("sf-mcp login"), "{step}: {text}");
+                }
+                grant.log_in(&sandbox, &home);
+                search(&mut witness);
+            }
+            nothing_was_spent_twice(&sandbox);
+        }
+    });
+}
+
 /// Runs the test of both grants at once: they wait more than they work.
 fn of_both_grants(test: impl Fn(Grant) + Sync) {
     std::thread::scope(|scope| {
@@ -292,11 +339,19 @@ fn a_token_endpoint_that_refuses_for_now_costs_nothing() {
 #[test]
 fn a_renewal_without_a_readable_answer_is_healed_or_asks_for_a_login() {
     for grant in GRANTS {
-        for fault in ["html", "malformed", "empty", "drop_before", "drop_after"] {
+        for fault in [
+            json!({"kind": "html"}),
+            json!({"kind": "malformed"}),
+            json!({"kind": "empty"}),
+            json!({"kind": "drop_before"}),
+            json!({"kind": "drop_after"}),
+            json!({"kind": "status", "status": 502, "html": true}),
+            json!({"kind": "status", "status": 504}),
+        ] {
             let (sandbox, home) = signed_in(grant);
             let mut client = server(&sandbox, &home);
             search(&mut client);
-            spoil_renewals(&sandbox, grant, 1, &json!({"kind": fault}));
+            spoil_renewals(&sandbox, grant, 1, &fault);
             expire_at_next_search(&sandbox);
 
             let first = try_search(&mut client);

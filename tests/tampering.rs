@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Home, Ran, Refusal, Sandbox,
     sign_in::{
-        Grant, command, expire_at_next_search, log_in, login_with, serve, server, status,
+        GRANTS, Grant, command, expire_at_next_search, log_in, login_with, serve, server, status,
         token_requests,
     },
     small_disk::SmallDisk,
@@ -317,6 +317,65 @@ fn a_read_only_folder_is_told_and_spends_nothing() {
 
     disk.make_writable();
     client.call("search_jobs", &json!({"limit": 3}));
+}
+
+#[test]
+fn calls_are_served_from_a_read_only_folder_while_the_token_lasts() {
+    for grant in GRANTS {
+        let Some((sandbox, disk)) = on_a_small_disk(grant) else {
+            return;
+        };
+        let mut running = server(&sandbox, disk.home());
+        running.call("search_jobs", &json!({"limit": 1}));
+        let before = token_requests(&sandbox);
+        disk.make_read_only();
+
+        running.call("search_jobs", &json!({"limit": 2}));
+        works(&sandbox, disk.home());
+        assert_eq!(status(&sandbox, disk.home())["signed_in"], true);
+        assert_eq!(token_requests(&sandbox), before);
+        let rotation = command(&sandbox, disk.home(), &["doctor", "--rotate-key"]).output();
+        let rotation = Ran::from(rotation.unwrap());
+        assert_eq!(rotation.code, Some(1), "{}", rotation.stdout);
+        assert!(rotation.stderr.contains("Read-only"), "{}", rotation.stderr);
+
+        disk.make_writable();
+        works(&sandbox, disk.home());
+    }
+}
+
+/// The side files of a killed process are there, or only some of them.
+#[test]
+fn a_read_only_folder_with_an_unfinished_log_is_read_or_told() {
+    for (without, is_served) in [(None, true), (Some("tokens.db-shm"), false)] {
+        let Some((sandbox, disk)) = on_a_small_disk(Grant::ClientCredentials) else {
+            return;
+        };
+        let folder = disk.home().path().join("state/default");
+        let writing = Connection::open(file(disk.home())).unwrap();
+        writing
+            .execute("UPDATE login SET generation = generation + 1", [])
+            .unwrap();
+        let side_files = ["tokens.db-wal", "tokens.db-shm"];
+        let left = side_files.map(|name| std::fs::read(folder.join(name)).unwrap());
+        drop(writing);
+        for (name, bytes) in side_files.iter().zip(left) {
+            if without != Some(*name) {
+                std::fs::write(folder.join(name), bytes).unwrap();
+            }
+        }
+        disk.make_read_only();
+
+        if is_served {
+            works(&sandbox, disk.home());
+        } else {
+            let refused = refusal(&sandbox, disk.home());
+            refused.says("tokens.db");
+            refused.says("make its folder writable");
+        }
+        disk.make_writable();
+        works(&sandbox, disk.home());
+    }
 }
 
 #[test]

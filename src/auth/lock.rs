@@ -2,7 +2,11 @@
 //!
 //! The kernel frees the lock when its holder dies, so the file is never deleted and never judged by its age.
 
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use fs2::FileExt;
 
@@ -43,19 +47,26 @@ pub async fn take(path: PathBuf) -> Result<Held, Error> {
 }
 
 /// Waits for the lock on this thread, for commands.
-pub fn lock(path: &PathBuf) -> Result<Held, Error> {
-    let failed = |problem: std::io::Error| Error::File {
-        path: path.display().to_string(),
-        problem: problem.to_string(),
-    };
-    if let Some(folder) = path.parent() {
-        paths::create_private_folder(folder).map_err(failed)?;
-    }
-    let file = paths::private_file()
-        .append(true)
-        .open(path)
-        .map_err(failed)?;
+pub fn lock(path: &Path) -> Result<Held, Error> {
     // By its full path: the standard library's own methods would shadow the trait's.
-    FileExt::lock_exclusive(&file).map_err(failed)?;
-    Ok(Held(file))
+    open(path)
+        .and_then(|file| FileExt::lock_exclusive(&file).map(|()| Held(file)))
+        .map_err(|problem| Error::File {
+            path: path.display().to_string(),
+            problem: problem.to_string(),
+        })
+}
+
+/// The lock, if nobody has it now and it can be had at all.
+pub fn lock_if_free(path: &Path) -> Option<Held> {
+    let file = open(path).ok()?;
+    FileExt::try_lock_exclusive(&file).ok()?;
+    Some(Held(file))
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    if let Some(folder) = path.parent() {
+        paths::create_private_folder(folder)?;
+    }
+    paths::private_file().append(true).open(path)
 }

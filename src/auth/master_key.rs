@@ -2,6 +2,9 @@
 //!
 //! The place is chosen once, at login, and recorded. Serving never chooses again, never falls back, and never
 //! makes a new key while sealed values exist.
+//!
+//! A new key is first put beside the one in use. The id that is recorded with the sealed values decides which of
+//! the two counts, so that a process may die at any moment.
 
 use std::{
     io::{Read, Write},
@@ -67,8 +70,10 @@ pub enum Error {
         "the sign-in is sealed with a key from SF_MCP_KEY, which is not set here; set it as it was at `sf-mcp login`"
     )]
     NotInEnvironment,
-    #[error("SF_MCP_KEY cannot be used: {0}")]
-    BadEnvironment(seal::Error),
+    #[error("{0} cannot be used: {1}")]
+    BadEnvironment(&'static str, seal::Error),
+    #[error("no key can be made: {0}")]
+    NotMade(seal::Error),
     #[error(
         "the system's keychain holds no key of sf-mcp any more; sign in again with `sf-mcp login`"
     )]
@@ -89,6 +94,33 @@ pub enum Error {
     NoFile { path: String },
     #[error("the key file {path} cannot be used: {problem}")]
     BadFile { path: String, problem: String },
+    #[error(
+        "the sign-in is sealed with the key in SF_MCP_KEY, which only you can change, and nothing was changed. Set a new \
+         one as SF_MCP_KEY_NEXT beside it, such as `openssl rand -base64 32` prints, wherever sf-mcp runs, and repeat this"
+    )]
+    NoNextInEnvironment,
+    #[error(
+        "the sign-in is sealed with the key in SF_MCP_KEY_NEXT already; set SF_MCP_KEY to it and unset SF_MCP_KEY_NEXT"
+    )]
+    NextIsInUse,
+}
+
+impl Error {
+    /// The place can be read but does not hold the key, so that another one may.
+    fn is_about_the_key(&self) -> bool {
+        !matches!(
+            self,
+            Self::Locked(_) | Self::Unavailable(_) | Self::TimedOut(_)
+        )
+    }
+}
+
+/// The two keys that a place may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    InUse,
+    /// Put there by a login or a rotation that is not finished.
+    Next,
 }
 
 /// The places of one profile.
@@ -105,23 +137,6 @@ pub struct Chosen {
     pub place: Place,
     pub key: SealingKey,
     pub remark: Option<String>,
-    pub before: Before,
-}
-
-/// What was in a key's place before it.
-#[derive(Debug)]
-pub enum Before {
-    /// Nothing was written there.
-    Unchanged,
-    Nothing,
-    /// Perhaps a key, perhaps something else.
-    Bytes(Zeroizing<Vec<u8>>),
-}
-
-impl Before {
-    fn of(bytes: Option<Vec<u8>>) -> Self {
-        bytes.map_or(Self::Nothing, |bytes| Self::Bytes(Zeroizing::new(bytes)))
-    }
 }
 
 impl Places {
@@ -136,17 +151,16 @@ impl Places {
         &self.file
     }
 
-    /// Chooses a place for a new key, proves it by writing and reading, and puts the key there.
+    /// Chooses a place for a new key, proves it by writing and reading, and puts the key there as the next one.
     pub fn choose(&self, wish: Keychain, with_a_person: bool) -> Result<Chosen, Error> {
-        if let Some(key) = from_environment()? {
+        if let Some(key) = from_environment(Slot::InUse)? {
             return Ok(Chosen {
                 place: Place::Environment,
                 key,
                 remark: None,
-                before: Before::Unchanged,
             });
         }
-        let key = SealingKey::generate().map_err(Error::BadEnvironment)?;
+        let key = SealingKey::generate().map_err(Error::NotMade)?;
         let patience = if with_a_person {
             PATIENCE_WITH_A_PERSON
         } else {
@@ -155,12 +169,11 @@ impl Places {
         let why_not = match wish {
             Keychain::Off => "as you asked".to_owned(),
             Keychain::Auto | Keychain::Required => match self.put_into_keychain(&key, patience) {
-                Ok(before) => {
+                Ok(()) => {
                     return Ok(Chosen {
                         place: Place::Keychain,
                         key,
                         remark: None,
-                        before,
                     });
                 }
                 Err(problem) if wish == Keychain::Required => return Err(problem),
@@ -168,11 +181,7 @@ impl Places {
                 Err(problem) => problem.to_string(),
             },
         };
-        let before = Before::of(std::fs::read(&self.file).ok());
-        if let Err(problem) = self.write_file(key.to_base64().as_bytes()) {
-            let _ = self.put_back(Place::File, before);
-            return Err(problem);
-        }
+        self.put_into_file(&key)?;
         let remark = format!(
             "The key that protects the sign-in is in the file {}, readable by you alone ({why_not}).",
             self.file.display()
@@ -181,26 +190,62 @@ impl Places {
             place: Place::File,
             key,
             remark: Some(remark),
-            before,
         })
     }
 
-    /// Puts what was there before back where a new key was put for nothing.
-    pub fn put_back(&self, place: Place, before: Before) -> Result<(), Error> {
-        match (place, before) {
-            (_, Before::Unchanged) | (Place::Environment, _) => Ok(()),
-            (place, Before::Nothing) => self.remove(place),
-            (Place::File, Before::Bytes(bytes)) => self.write_file(&bytes),
-            (Place::Keychain, Before::Bytes(bytes)) => {
-                let entry = self.entry.clone();
-                limited(PATIENCE, move || keychain_entry(&entry)?.set_secret(&bytes))
+    /// Makes a key that is to replace the one with the id `old`, and puts it beside it.
+    pub fn put_next(&self, place: Place, old: &str) -> Result<SealingKey, Error> {
+        if place == Place::Environment {
+            let next = from_environment(Slot::Next)?.ok_or(Error::NoNextInEnvironment)?;
+            return if next.id() == old {
+                Err(Error::NextIsInUse)
+            } else {
+                Ok(next)
+            };
+        }
+        let key = SealingKey::generate().map_err(Error::NotMade)?;
+        if place == Place::Keychain {
+            self.put_into_keychain(&key, PATIENCE)?;
+        } else {
+            self.put_into_file(&key)?;
+        }
+        Ok(key)
+    }
+
+    /// Puts the next key into the place of the one in use: once it is the recorded one. The user does so for variables.
+    pub fn promote(&self, place: Place) -> Result<(), Error> {
+        match place {
+            Place::Environment => Ok(()),
+            Place::File => paths::replace(&self.file_of(Slot::Next), &self.file)
+                .map_err(|problem| self.bad_file(Slot::InUse, &problem)),
+            Place::Keychain => {
+                let (next, in_use) = (self.entry_of(Slot::Next), self.entry_of(Slot::InUse));
+                limited(PATIENCE, move || {
+                    let next = keychain_entry(&next)?;
+                    let key = Zeroizing::new(next.get_secret()?);
+                    let in_use = keychain_entry(&in_use)?;
+                    in_use.set_secret(&key)?;
+                    if *in_use.get_secret().map(Zeroizing::new)? == *key {
+                        next.delete_credential()?;
+                    }
+                    Ok(())
+                })
             }
+        }
+    }
+
+    /// Leaves one key, the one with that id, where a login or a rotation was cut off. Under the lock only.
+    pub fn settle(&self, place: Place, id: &str) -> Result<(), Error> {
+        match self.read(place, id)? {
+            (key, _) if key.id() != id => Ok(()),
+            (_, Slot::InUse) => self.remove_slot(place, Slot::Next),
+            (_, Slot::Next) => self.promote(place),
         }
     }
 
     /// Whether `wish` would put a new key in that place, so that the key there may as well stay.
     pub fn suits(&self, place: Place, wish: Keychain) -> bool {
-        if matches!(from_environment(), Ok(None)) {
+        if matches!(from_environment(Slot::InUse), Ok(None)) {
             match wish {
                 Keychain::Auto => true,
                 Keychain::Required => place == Place::Keychain,
@@ -211,28 +256,53 @@ impl Places {
         }
     }
 
-    /// Reads the key from its recorded place.
-    pub fn read(&self, place: Place) -> Result<SealingKey, Error> {
+    /// Reads the key with that id, and says where it was. When there is none, returns the key in use all the same.
+    pub fn read(&self, place: Place, id: &str) -> Result<(SealingKey, Slot), Error> {
+        let in_use = self.read_slot(place, Slot::InUse);
+        match &in_use {
+            Ok(key) if key.id() == id => {}
+            Err(problem) if !problem.is_about_the_key() => {}
+            _ => {
+                if let Ok(next) = self.read_slot(place, Slot::Next)
+                    && next.id() == id
+                {
+                    return Ok((next, Slot::Next));
+                }
+                // It may have been put into use between the two looks.
+                return self
+                    .read_slot(place, Slot::InUse)
+                    .map(|key| (key, Slot::InUse));
+            }
+        }
+        in_use.map(|key| (key, Slot::InUse))
+    }
+
+    fn read_slot(&self, place: Place, slot: Slot) -> Result<SealingKey, Error> {
         match place {
-            Place::Environment => from_environment()?.ok_or(Error::NotInEnvironment),
+            Place::Environment => from_environment(slot)?.ok_or(Error::NotInEnvironment),
             Place::Keychain => {
-                let entry = self.entry.clone();
+                let entry = self.entry_of(slot);
                 let secret = limited(PATIENCE, move || {
                     keychain_entry(&entry)?.get_secret().map(Zeroizing::new)
                 })?;
                 let text = String::from_utf8_lossy(&secret);
                 SealingKey::from_base64(&text).map_err(|_| Error::NotInKeychain)
             }
-            Place::File => self.read_file(),
+            Place::File => self.read_file(slot),
         }
     }
 
-    /// Forgets the key at logout. What is already gone is no error.
+    /// Forgets the keys at logout. What is already gone is no error.
     pub fn remove(&self, place: Place) -> Result<(), Error> {
+        self.remove_slot(place, Slot::InUse)?;
+        self.remove_slot(place, Slot::Next)
+    }
+
+    pub fn remove_slot(&self, place: Place, slot: Slot) -> Result<(), Error> {
         match place {
             Place::Environment => Ok(()),
             Place::Keychain => {
-                let entry = self.entry.clone();
+                let entry = self.entry_of(slot);
                 match limited(PATIENCE, move || {
                     keychain_entry(&entry)?.delete_credential()
                 }) {
@@ -240,92 +310,112 @@ impl Places {
                     Err(problem) => Err(problem),
                 }
             }
-            Place::File => match std::fs::remove_file(&self.file) {
+            Place::File => match std::fs::remove_file(self.file_of(slot)) {
                 Ok(()) => Ok(()),
                 Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                Err(problem) => Err(self.bad_file(&problem)),
+                Err(problem) => Err(self.bad_file(slot, &problem)),
             },
         }
     }
 
     /// Writes the key and reads it back: a keychain that only says "no entry" may be a broken one.
-    fn put_into_keychain(&self, key: &SealingKey, patience: Duration) -> Result<Before, Error> {
+    fn put_into_keychain(&self, key: &SealingKey, patience: Duration) -> Result<(), Error> {
         if no_session_bus() {
             return Err(Error::Unavailable("no session bus".to_owned()));
         }
-        let entry = self.entry.clone();
+        let entry = self.entry_of(Slot::Next);
         let text = key.to_base64();
         let expected = text.clone();
         let started = std::time::Instant::now();
-        let (before, read) = limited(patience, move || {
+        let read = limited(patience, move || {
             let entry = keychain_entry(&entry)?;
-            let before = match entry.get_secret() {
-                Ok(bytes) => Some(bytes),
-                Err(keyring::Error::NoEntry) => None,
+            match entry.get_secret().map(Zeroizing::new) {
+                Ok(_) | Err(keyring::Error::NoEntry) => {}
                 Err(problem) => return Err(problem),
-            };
+            }
             if started.elapsed() >= patience {
                 // Nobody waits any more: the key has gone elsewhere.
                 return Err(keyring::Error::NoEntry);
             }
             entry.set_secret(text.as_bytes())?;
-            let read = entry.get_secret().map(Zeroizing::new);
-            Ok((Before::of(before), read))
+            Ok(entry.get_secret().map(Zeroizing::new))
         })?;
-        let read = match read {
-            Ok(read) if read.as_slice() == expected.as_bytes() => return Ok(before),
-            read => read,
+        let problem = match read {
+            Ok(read) if read.as_slice() == expected.as_bytes() => return Ok(()),
+            Ok(_) => "it returned another value than it was given".to_owned(),
+            Err(problem) => problem.to_string(),
         };
-        let _ = self.put_back(Place::Keychain, before);
-        if let Err(problem) = read {
-            return Err(Error::Unavailable(problem.to_string()));
-        }
-        Err(Error::Unavailable(
-            "it returned another value than it was given".to_owned(),
-        ))
+        let _ = self.remove_slot(Place::Keychain, Slot::Next);
+        Err(Error::Unavailable(problem))
     }
 
-    fn write_file(&self, bytes: &[u8]) -> Result<(), Error> {
+    fn put_into_file(&self, key: &SealingKey) -> Result<(), Error> {
+        let path = self.file_of(Slot::Next);
         let write = || {
-            if let Some(folder) = self.file.parent() {
+            if let Some(folder) = path.parent() {
                 paths::create_private_folder(folder)?;
             }
             let mut file = paths::private_file()
                 .write(true)
                 .truncate(true)
-                .open(&self.file)?;
-            file.write_all(bytes)?;
-            file.sync_all()
+                .open(&path)?;
+            file.write_all(key.to_base64().as_bytes())?;
+            file.sync_all()?;
+            paths::sync_folder_of(&path)
         };
-        write().map_err(|problem: std::io::Error| self.bad_file(&problem))
+        write().map_err(|problem: std::io::Error| {
+            let _ = std::fs::remove_file(&path);
+            self.bad_file(Slot::InUse, &problem)
+        })
     }
 
-    fn read_file(&self) -> Result<SealingKey, Error> {
+    fn read_file(&self, slot: Slot) -> Result<SealingKey, Error> {
         let mut text = Zeroizing::new(String::new());
-        match std::fs::File::open(&self.file).and_then(|mut file| file.read_to_string(&mut text)) {
-            Ok(_) => SealingKey::from_base64(&text).map_err(|problem| self.bad_file(&problem)),
+        let path = self.file_of(slot);
+        match std::fs::File::open(&path).and_then(|mut file| file.read_to_string(&mut text)) {
+            Ok(_) => {
+                SealingKey::from_base64(&text).map_err(|problem| self.bad_file(slot, &problem))
+            }
             Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => Err(Error::NoFile {
-                path: self.file.display().to_string(),
+                path: path.display().to_string(),
             }),
-            Err(problem) => Err(self.bad_file(&problem)),
+            Err(problem) => Err(self.bad_file(slot, &problem)),
         }
     }
 
-    fn bad_file(&self, problem: &dyn std::fmt::Display) -> Error {
+    fn bad_file(&self, slot: Slot, problem: &dyn std::fmt::Display) -> Error {
         Error::BadFile {
-            path: self.file.display().to_string(),
+            path: self.file_of(slot).display().to_string(),
             problem: problem.to_string(),
+        }
+    }
+
+    fn file_of(&self, slot: Slot) -> PathBuf {
+        match slot {
+            Slot::InUse => self.file.clone(),
+            Slot::Next => self.file.with_added_extension("next"),
+        }
+    }
+
+    fn entry_of(&self, slot: Slot) -> String {
+        match slot {
+            Slot::InUse => self.entry.clone(),
+            Slot::Next => format!("{} (next)", self.entry),
         }
     }
 }
 
-fn from_environment() -> Result<Option<SealingKey>, Error> {
-    match std::env::var("SF_MCP_KEY") {
+fn from_environment(slot: Slot) -> Result<Option<SealingKey>, Error> {
+    let name = match slot {
+        Slot::InUse => "SF_MCP_KEY",
+        Slot::Next => "SF_MCP_KEY_NEXT",
+    };
+    match std::env::var(name) {
         Ok(text) if !text.trim().is_empty() => {
             let text = Zeroizing::new(text);
             SealingKey::from_base64(&text)
                 .map(Some)
-                .map_err(Error::BadEnvironment)
+                .map_err(|problem| Error::BadEnvironment(name, problem))
         }
         _ => Ok(None),
     }

@@ -23,7 +23,7 @@ pub enum Error {
     /// The request certainly had no effect: asking again later may work.
     #[error("Service Fusion's sign-in service cannot be used right now ({0})")]
     Unavailable(String),
-    /// The request was sent and no answer came: what it spent may be spent.
+    /// The request was sent and no answer came, or none through a gateway: what it spent may be spent.
     #[error("Service Fusion's sign-in service did not answer ({0})")]
     Lost(String),
 }
@@ -117,6 +117,10 @@ async fn request(http: &reqwest::Client, origin: &str, body: &Value) -> Result<G
 /// Only the endpoint's own words about the credentials are final; a gateway's page or a rate limit is not.
 fn failure(status: reqwest::StatusCode, answer: &Value) -> Error {
     let number = status.as_u16();
+    if matches!(number, 502 | 504) {
+        // A gateway that got no answer may have passed the request on.
+        return Error::Lost(format!("status {number}"));
+    }
     match answer.get("error").and_then(Value::as_str) {
         Some(code) if status.is_client_error() && number != 429 && FINAL.contains(&code) => {
             Error::Refused(refusal(code, answer))
@@ -198,6 +202,20 @@ mod tests {
                 matches!(problem, Error::Unavailable(_)),
                 "{status} {answer}"
             );
+        }
+    }
+
+    #[test]
+    fn a_gateway_without_an_answer_may_have_passed_the_request_on() {
+        let said = json!({"error": "temporarily_unavailable"});
+        for status in [StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT] {
+            for answer in [&Value::Null, &said] {
+                assert!(matches!(failure(status, answer), Error::Lost(_)));
+            }
+        }
+        for answer in [&Value::Null, &said] {
+            let problem = failure(StatusCode::SERVICE_UNAVAILABLE, answer);
+            assert!(matches!(problem, Error::Unavailable(_)));
         }
     }
 

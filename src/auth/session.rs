@@ -24,8 +24,10 @@ use crate::{
         lock,
         master_key::{self, Places},
         oauth,
+        rotation::Opened,
         session::renewal::{Renewal, Renewed},
-        vault::{self, Head, Kind, Secrets, Vault},
+        steps,
+        vault::{self, Kind, Secrets, Vault},
     },
     config::Credentials,
     paths::Paths,
@@ -404,21 +406,22 @@ impl Inner {
         than: Option<&Token>,
     ) -> Result<Token, Error> {
         self.write_late().await?;
-        let (head, key, secrets) = self.read(profile).await?;
+        let Opened { head, secrets, .. } = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
         if let Some(reason) = head.ended {
             return Err(Error::Ended(reason));
         }
-        let _held = tokio::select! {
+        let held = tokio::select! {
             taken = lock::take(profile.lock_file.clone()) => taken?,
             () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
         };
+        steps::reached("lock taken");
         // Nobody signs in or out under the lock.
         let stamped = profile.stamped();
         // Another process may have renewed while we waited; its tokens are ours too.
-        let (head, _, secrets) = self.read(profile).await?;
+        let Opened { head, key, secrets } = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
@@ -442,7 +445,10 @@ impl Inner {
         );
         // Whatever becomes of the file, this process can go on with them.
         self.keep(&token, stamped);
-        match self.write(profile, Unwritten { renewed, stamped }).await {
+        let written = self.write(profile, Unwritten { renewed, stamped }).await;
+        drop(held);
+        steps::reached("lock released");
+        match written {
             Ok(true) => Ok(token),
             Ok(false) => {
                 self.forget();
@@ -480,12 +486,20 @@ impl Inner {
                     return Ok(false);
                 }
                 let new = what.renewed;
+                // The key may have been changed since the tokens came.
+                let key = match to.vault.head()? {
+                    Some(head) if head.key_id != new.key.id() => {
+                        to.places.read(head.place, &head.key_id)?.0
+                    }
+                    _ => new.key,
+                };
                 Ok(to
                     .vault
-                    .finish_renewal(new.generation, &new.key, &new.secrets)?)
+                    .finish_renewal(new.generation, &key, &new.secrets)?)
             });
             match written.await {
                 Ok(written) => {
+                    steps::reached("tokens written");
                     self.set_unwritten(None);
                     return Ok(written);
                 }
@@ -514,20 +528,11 @@ impl Inner {
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn read(&self, profile: &Profile) -> Result<(Head, SealingKey, Secrets), Error> {
+    async fn read(&self, profile: &Profile) -> Result<Opened, Error> {
         let mut kept = self.key.lock().await;
         let profile = profile.clone();
         let known = kept.clone();
-        let read = blocking(move || {
-            let head = profile.vault.head()?.ok_or(Error::SignedOut)?;
-            let key = match known.filter(|key| key.id() == head.key_id) {
-                Some(key) => key,
-                None => profile.places.read(head.place)?,
-            };
-            let secrets = profile.vault.secrets(&key, &head)?;
-            Ok((head, key, secrets))
-        })
-        .await;
+        let read = blocking(move || profile.open(known.as_ref())).await;
         if let Err(Error::Key(problem)) = &read {
             let mut noted = self
                 .key_problem
@@ -536,7 +541,7 @@ impl Inner {
             *noted = Some((Instant::now(), problem.clone()));
         }
         let read = read?;
-        *kept = Some(read.1.clone());
+        *kept = Some(read.key.clone());
         Ok(read)
     }
 

@@ -11,6 +11,9 @@ use crate::{
     seal::{self, SealingKey},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How the company's token is obtained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -132,29 +135,21 @@ impl Vault {
         if !self.path.exists() {
             return Ok(None);
         }
-        let connection = self.open_file()?;
+        let connection = database::open_to_read(&self.path)?;
         self.sqlite(read_head(&connection))
     }
 
-    /// Opens every value.
+    /// Opens every value, as they stood at one moment.
     pub fn secrets(&self, key: &SealingKey, head: &Head) -> Result<Secrets, Error> {
-        if head.origin != self.origin {
-            return Err(Error::OtherService {
-                signed_in: head.origin.clone(),
-                wanted: self.origin.clone(),
-            });
-        }
-        if key.id() != head.key_id {
-            return Err(Error::OtherKey {
-                path: self.shown(),
-                expected: head.key_id.clone(),
-                found: key.id(),
-            });
-        }
-        let connection = self.open_file()?;
+        self.same_service(head)?;
+        let mut connection = database::open_to_read(&self.path)?;
+        let transaction = self.sqlite(connection.transaction())?;
+        // A rotation may have come between reading the head and this.
+        let now = self.sqlite(read_head(&transaction))?;
+        self.same_key(now.as_ref().unwrap_or(head), key)?;
         let text = |column: &str| -> Result<Option<SecretString>, Error> {
             let sealed: Option<Vec<u8>> = self.sqlite(
-                connection
+                transaction
                     .query_row(
                         "SELECT value FROM sealed WHERE name = ?1",
                         [column],
@@ -190,6 +185,50 @@ impl Vault {
         })
     }
 
+    fn same_service(&self, head: &Head) -> Result<(), Error> {
+        if head.origin == self.origin {
+            return Ok(());
+        }
+        Err(Error::OtherService {
+            signed_in: head.origin.clone(),
+            wanted: self.origin.clone(),
+        })
+    }
+
+    fn same_key(&self, head: &Head, key: &SealingKey) -> Result<(), Error> {
+        if head.key_id == key.id() {
+            return Ok(());
+        }
+        Err(Error::OtherKey {
+            path: self.shown(),
+            expected: head.key_id.clone(),
+            found: key.id(),
+        })
+    }
+
+    /// Seals every value with another key, in one transaction. The old sealed values leave the disk.
+    pub fn reseal(&self, head: &Head, old: &SealingKey, new: &SealingKey) -> Result<(), Error> {
+        self.same_service(head)?;
+        let mut connection = self.open_file()?;
+        let begun = connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = self.sqlite(begun)?;
+        let update = "UPDATE login SET key_id = ?2 WHERE id = 1 AND key_id = ?1";
+        self.sqlite(transaction.execute(update, (old.id(), new.id())))?;
+        for (column, sealed) in self.sqlite(read_sealed(&transaction))? {
+            let place = self.place(&column);
+            let resealed = old
+                .open(&sealed, &place)
+                .and_then(|plain| new.seal(&plain, &place))
+                .map_err(|source| self.does_not_open(source))?;
+            let update = "UPDATE sealed SET value = ?2 WHERE name = ?1";
+            self.sqlite(transaction.execute(update, (&column, resealed)))?;
+        }
+        self.sqlite(transaction.commit())?;
+        // What is committed counts; the log is cut at the next occasion then.
+        let _ = truncate_log(&connection);
+        Ok(())
+    }
+
     /// Replaces whatever sign-in there is, in one transaction.
     pub fn store(
         &self,
@@ -212,7 +251,9 @@ impl Vault {
             )?;
             insert(&transaction, &sealed)?;
             transaction.commit()?;
-            truncate_log(&connection)
+            // What is committed counts; the log is cut at the next occasion then.
+            let _ = truncate_log(&connection);
+            Ok(())
         })();
         self.sqlite(written)
     }
@@ -237,7 +278,8 @@ impl Vault {
         self.sqlite(changed).map(|_| ())
     }
 
-    /// Writes the new tokens: durable before anybody uses them.
+    /// Writes the new tokens: durable before anybody uses them. `false` when the sign-in is another one by now, or
+    /// sealed with another key.
     pub fn finish_renewal(
         &self,
         generation: i64,
@@ -250,8 +292,9 @@ impl Vault {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let changed = transaction.execute(
-                "UPDATE login SET generation = generation + 1, intent_at = NULL, ended = NULL WHERE id = 1 AND generation = ?1",
-                [generation],
+                "UPDATE login SET generation = generation + 1, intent_at = NULL, ended = NULL
+                 WHERE id = 1 AND generation = ?1 AND key_id = ?2",
+                (generation, key.id()),
             )?;
             if changed == 1 {
                 transaction.execute("DELETE FROM sealed", [])?;
@@ -369,6 +412,12 @@ fn read_head(connection: &Connection) -> rusqlite::Result<Option<Head>> {
         .optional()
 }
 
+fn read_sealed(connection: &Connection) -> rusqlite::Result<Vec<(String, Vec<u8>)>> {
+    let mut statement = connection.prepare("SELECT name, value FROM sealed")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
 fn insert(connection: &Connection, sealed: &[(&'static str, Vec<u8>)]) -> rusqlite::Result<()> {
     for (column, value) in sealed {
         connection.execute(
@@ -382,150 +431,4 @@ fn insert(connection: &Connection, sealed: &[(&'static str, Vec<u8>)]) -> rusqli
 /// Old pages live on in the write-ahead log until it is truncated.
 fn truncate_log(connection: &Connection) -> rusqlite::Result<()> {
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn secrets(token: &str) -> Secrets {
-        Secrets {
-            client_id: "id".to_owned().into(),
-            client_secret: "planted-secret".to_owned().into(),
-            access_token: token.to_owned().into(),
-            expires_at: 1_800_000_000_000,
-            life: 3_600_000,
-            refresh_token: Some("planted-refresh".to_owned().into()),
-            account: "Carol".to_owned(),
-        }
-    }
-
-    fn vault(folder: &tempfile::TempDir, profile: &str) -> Vault {
-        Vault::new(
-            folder.path().join("tokens.db"),
-            profile,
-            "https://api.servicefusion.com",
-        )
-    }
-
-    #[test]
-    fn a_sign_in_is_read_back_and_forgotten() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(&folder, "default");
-        assert_eq!(vault.head().unwrap(), None);
-        assert!(!vault.path().exists());
-
-        let key = SealingKey::generate().unwrap();
-        vault
-            .store(
-                Kind::ClientCredentials,
-                Place::File,
-                &key,
-                &secrets("planted-access"),
-            )
-            .unwrap();
-
-        let head = vault.head().unwrap().unwrap();
-        assert_eq!(
-            vault
-                .secrets(&key, &head)
-                .unwrap()
-                .access_token
-                .expose_secret(),
-            "planted-access"
-        );
-        let other = SealingKey::generate().unwrap();
-        assert!(matches!(
-            vault.secrets(&other, &head),
-            Err(Error::OtherKey { .. })
-        ));
-        vault.forget().unwrap();
-        assert_eq!(vault.head().unwrap(), None);
-    }
-
-    #[test]
-    fn a_value_moved_to_another_column_or_profile_does_not_open() {
-        let folder = tempfile::tempdir().unwrap();
-        let here = vault(&folder, "default");
-        let key = SealingKey::generate().unwrap();
-        here.store(Kind::ClientCredentials, Place::File, &key, &secrets("t"))
-            .unwrap();
-        let head = here.head().unwrap().unwrap();
-
-        let elsewhere = vault(&folder, "other");
-        assert!(matches!(
-            elsewhere.secrets(&key, &head),
-            Err(Error::Sealed { .. })
-        ));
-
-        let connection = database::open(here.path()).unwrap();
-        connection
-            .execute("UPDATE sealed SET value = (SELECT value FROM sealed WHERE name = 'client_secret') WHERE name = 'access_token'", [])
-            .unwrap();
-        assert!(matches!(
-            here.secrets(&key, &head),
-            Err(Error::Sealed { .. })
-        ));
-    }
-
-    #[test]
-    fn no_secret_stands_in_any_file_in_the_clear() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(&folder, "default");
-        let key = SealingKey::generate().unwrap();
-        for round in 0..20 {
-            vault
-                .store(
-                    Kind::ClientCredentials,
-                    Place::File,
-                    &key,
-                    &secrets(&format!("planted-access-{round}")),
-                )
-                .unwrap();
-        }
-        for entry in std::fs::read_dir(folder.path()).unwrap() {
-            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
-            assert!(!bytes.windows(7).any(|window| window == b"planted"));
-        }
-    }
-
-    #[test]
-    fn a_renewal_of_old_tokens_writes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let vault = vault(&folder, "default");
-        let key = SealingKey::generate().unwrap();
-        vault
-            .store(
-                Kind::AuthorizationCode,
-                Place::File,
-                &key,
-                &secrets("first"),
-            )
-            .unwrap();
-        let old = vault.head().unwrap().unwrap();
-
-        assert!(vault.begin_renewal(old.generation, 1).unwrap());
-        assert!(
-            vault
-                .finish_renewal(old.generation, &key, &secrets("second"))
-                .unwrap()
-        );
-        assert!(!vault.begin_renewal(old.generation, 2).unwrap());
-        assert!(
-            !vault
-                .finish_renewal(old.generation, &key, &secrets("third"))
-                .unwrap()
-        );
-
-        let head = vault.head().unwrap().unwrap();
-        assert_eq!(
-            vault
-                .secrets(&key, &head)
-                .unwrap()
-                .access_token
-                .expose_secret(),
-            "second"
-        );
-        assert_eq!(head.intent_at, None);
-    }
 }

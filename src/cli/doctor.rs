@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::session::Profile,
+    auth::session::{self, Profile},
     cli::{Exit, Failure, company, print, runtime, serve},
     config::{Config, Credentials},
     paths,
@@ -151,19 +151,11 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
     let nobody = || "nobody is signed in; run `sf-mcp login`".to_owned();
     let paths = config.paths.as_ref().ok_or_else(nobody)?;
     let profile = Profile::new(paths, &config.profile, &config.api_url);
-    let head = profile
-        .vault
-        .head()
-        .map_err(|problem| problem.to_string())?
-        .ok_or_else(nobody)?;
-    let key = profile
-        .places
-        .read(head.place)
-        .map_err(|problem| problem.to_string())?;
-    let secrets = profile
-        .vault
-        .secrets(&key, &head)
-        .map_err(|problem| problem.to_string())?;
+    let opened = profile.open(None).map_err(|problem| match problem {
+        session::Error::SignedOut => nobody(),
+        problem => problem.to_string(),
+    })?;
+    let (head, secrets) = (opened.head, opened.secrets);
     match head.ended {
         Some(reason) => Err(format!(
             "the sign-in has ended ({reason}); run `sf-mcp login`"

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{
     auth::{
         lock,
-        master_key::{Before, Chosen, Keychain},
+        master_key::{Chosen, Keychain, Slot},
         oauth::{self, Grant},
         session::Profile,
         vault::{Kind, Secrets},
@@ -184,39 +184,47 @@ impl Login {
     fn keep(&self, profile: &Profile, kind: Kind, secrets: &Secrets) -> Result<Chosen, Failure> {
         // No process may renew the old login while it is replaced.
         let _held = lock::lock(&profile.lock_file)?;
-        let mut chosen = self.sealing_key(profile)?;
+        let (chosen, is_new) = self.sealing_key(profile)?;
         let stored = profile
             .vault
             .store(kind, chosen.place, &chosen.key, secrets);
-        if let Err(problem) = stored {
-            // An earlier login is still the one that counts, and needs what was there.
-            let before = std::mem::replace(&mut chosen.before, Before::Unchanged);
-            if let Err(problem) = profile.places.put_back(chosen.place, before) {
-                eprintln!("the earlier key could not be put back: {problem}");
+        if is_new {
+            // When nothing was stored, an earlier login is still the one that counts, and its key is where it was.
+            let placed = match &stored {
+                Ok(()) => profile.places.promote(chosen.place),
+                Err(_) => profile.places.remove_slot(chosen.place, Slot::Next),
+            };
+            if let Err(problem) = placed {
+                tracing::warn!(%problem, "the new key stays beside its place");
             }
-            return Err(problem.into());
         }
+        stored?;
         profile.stamp().context("telling running processes")?;
         Ok(chosen)
     }
 
     /// The key in use when it can be read and its place suits, else a new one in a proven place.
-    fn sealing_key(&self, profile: &Profile) -> Result<Chosen, Failure> {
+    fn sealing_key(&self, profile: &Profile) -> Result<(Chosen, bool), Failure> {
         if let Some(head) = profile.vault.head()?
             && profile.places.suits(head.place, self.keychain)
-            && let Ok(key) = profile.places.read(head.place)
+            && let Ok((key, slot)) = profile.places.read(head.place, &head.key_id)
             && key.id() == head.key_id
         {
-            return Ok(Chosen {
+            if slot == Slot::Next {
+                // A rotation was cut off; where this fails the key stays as good as it was.
+                let _ = profile.places.promote(head.place);
+            }
+            let chosen = Chosen {
                 place: head.place,
                 key,
                 remark: None,
-                before: Before::Unchanged,
-            });
+            };
+            return Ok((chosen, false));
         }
-        Ok(profile
+        let chosen = profile
             .places
-            .choose(self.keychain, std::io::stdin().is_terminal())?)
+            .choose(self.keychain, std::io::stdin().is_terminal())?;
+        Ok((chosen, true))
     }
 }
 

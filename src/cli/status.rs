@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::{
-        session::Profile,
+        session::{self, Profile},
         vault::{Head, Secrets},
     },
     cli::{Exit, Failure, company, print, runtime},
@@ -59,12 +59,15 @@ fn read(config: &Config) -> Result<Found, Failure> {
         return Ok(Found::Nobody);
     };
     let profile = Profile::new(paths, &config.profile, &config.api_url);
-    let Some(head) = profile.vault.head()? else {
-        return Ok(Found::Nobody);
-    };
-    let key = profile.places.read(head.place)?;
-    let secrets = profile.vault.secrets(&key, &head)?;
-    Ok(Found::Profile(Box::new((profile, head, secrets))))
+    match profile.open(None) {
+        Ok(opened) => Ok(Found::Profile(Box::new((
+            profile,
+            opened.head,
+            opened.secrets,
+        )))),
+        Err(session::Error::SignedOut) => Ok(Found::Nobody),
+        Err(problem) => Err(problem.into()),
+    }
 }
 
 impl Found {

@@ -63,9 +63,10 @@ CREATE TABLE tokens (
 );
 CREATE INDEX tokens_by_tenant ON tokens (tenant_id, kind);
 
--- A tenant's data key, sealed under the master key that `master_key_id` names.
+-- A tenant's data key, which `key_id` names, sealed under the master key that `master_key_id` names.
 CREATE TABLE data_keys (
     tenant_id TEXT PRIMARY KEY REFERENCES tenants (id) ON DELETE CASCADE,
+    key_id TEXT NOT NULL,
     master_key_id TEXT NOT NULL,
     wrapped TEXT NOT NULL,
     created_at BIGINT NOT NULL

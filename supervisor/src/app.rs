@@ -5,8 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
 
 use crate::{
-    clock::Clock, config::Config, mailer::Mailer, master_key::MasterKeys,
-    one_time_codes::OneTimeCodes, store::Store,
+    clock::Clock,
+    config::Config,
+    mailer::Mailer,
+    master_key::MasterKeys,
+    one_time_codes::OneTimeCodes,
+    store::Store,
+    vault::{self, Vault},
 };
 
 /// The running service. Handlers get it as their state.
@@ -16,6 +21,7 @@ pub struct App {
     pub store: Store,
     pub clock: Clock,
     pub master: MasterKeys,
+    pub vault: Vault,
     pub codes: OneTimeCodes,
     pub mailer: Mailer,
     sweeping: AbortHandle,
@@ -28,6 +34,8 @@ pub struct App {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
     #[error(transparent)]
     Mailer(#[from] crate::mailer::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
@@ -42,9 +50,14 @@ impl App {
         clock: Clock,
     ) -> Result<Arc<Self>, Error> {
         use secrecy::ExposeSecret;
-        let store = Store::open(config.database_url.expose_secret()).await?;
-        let mailer = Mailer::start(&config)?;
+        let store = Store::claim(config.database_url.expose_secret()).await?;
+        let vault = Vault::new(store.clone(), master.clone(), clock.clone());
+        // A wrong master key is noticed before anything is written.
+        vault.refuse_another_key().await?;
+        store.migrate().await?;
+        vault.mark().await?;
         let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
+        let mailer = Mailer::start(&config)?;
         let sweeping = tokio::spawn(sweep(store.clone(), clock.clone())).abort_handle();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -57,6 +70,7 @@ impl App {
             store,
             clock,
             master,
+            vault,
             codes,
             mailer,
             sweeping,

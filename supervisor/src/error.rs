@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{email, one_time_codes, store, web};
+use crate::{email, one_time_codes, store, vault, web};
 
 /// A failed request. `code` is stable; `detail` is for a person and says what to do.
 #[derive(Clone, Debug)]
@@ -141,6 +141,19 @@ impl From<one_time_codes::Refused> for Problem {
 impl From<email::NotOne> for Problem {
     fn from(_: email::NotOne) -> Self {
         Self::invalid("`email` must be one e-mail address, such as `name@example.com`.")
+    }
+}
+
+/// What does not open is for the operator to mend, and the log says what it is.
+impl From<vault::Error> for Problem {
+    fn from(problem: vault::Error) -> Self {
+        match problem {
+            vault::Error::Store(problem) => problem.into(),
+            problem => {
+                tracing::error!(%problem, "the vault failed a request");
+                Self::internal()
+            }
+        }
     }
 }
 

@@ -23,4 +23,5 @@ pub mod server;
 pub mod signup;
 pub mod store;
 pub mod tokens;
+pub mod vault;
 pub mod web;

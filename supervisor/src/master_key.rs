@@ -64,6 +64,12 @@ impl MasterKeys {
             .find(|key| key.id() == id)
     }
 
+    /// The ids of all of them, the current one first.
+    pub fn ids(&self) -> Vec<String> {
+        let all = std::iter::once(&self.current).chain(&self.old);
+        all.map(SealingKey::id).collect()
+    }
+
     /// What is stored of a one-time code: without the master key a stored hash of six digits gives nothing away.
     pub fn code_hash(&self, email: &str, code: &str) -> String {
         use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};

@@ -6,7 +6,10 @@
 mod audit;
 mod codes;
 mod counters;
+mod credentials;
+mod data_keys;
 mod members;
+mod settings;
 mod tenants;
 mod tokens;
 
@@ -16,10 +19,13 @@ use sqlx::{
     AnyConnection, AnyPool, Executor,
     any::{AnyPoolOptions, AnyRow},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
     audit::Entry,
     codes::{NewCode, TRIES_PER_CODE, Tried},
+    credentials::{Credentials, Renewed, Sealed},
+    data_keys::DataKey,
     members::{Member, Role},
     tenants::Tenant,
     tokens::{NewToken, Token},
@@ -33,6 +39,10 @@ type Result<T> = std::result::Result<T, Error>;
 const CONNECTIONS: u32 = 16;
 /// Connections that hold a tenant's lock while Service Fusion is asked.
 const LOCKS: u32 = 8;
+/// How long to wait for one of them.
+const TURN: Duration = Duration::from_secs(20);
+/// What PostgreSQL says when `lock_timeout` has passed.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +71,8 @@ pub enum Error {
     Database(#[from] sqlx::Error),
     #[error("the database holds `{value}` as {what}, which this program does not know")]
     Value { what: &'static str, value: String },
+    #[error("another process held the lock for too long")]
+    LockTimeout,
     #[error("the system gives no random numbers")]
     NoRandom(#[from] getrandom::Error),
 }
@@ -70,25 +82,38 @@ pub enum Error {
 pub struct Store {
     pool: AnyPool,
     locks: AnyPool,
+    /// A connection that holds a lock has left its pool, so they are counted here.
+    turns: Arc<Semaphore>,
     kind: Kind,
     /// This process alone serves from the SQLite file.
     _alone: Option<Arc<File>>,
 }
 
 impl Store {
-    /// Connects and brings the tables to this program's version. However many replicas start at once, each step runs
-    /// once: PostgreSQL lets one of them migrate at a time, and an SQLite file has one serving process.
+    /// Connects and brings the tables to this program's version.
     pub async fn open(url: &str) -> Result<Self> {
+        let store = Self::claim(url).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Connects as a serving process, of which an SQLite file has one; nothing is written yet.
+    pub async fn claim(url: &str) -> Result<Self> {
         let alone = match kind_of(url)? {
             Kind::Sqlite => Some(Arc::new(taken_file(url)?)),
             Kind::Postgres => None,
         };
-        let store = Self::connect(url).await?;
-        sqlx::migrate!("./migrations").run(&store.pool).await?;
         Ok(Self {
             _alone: alone,
-            ..store
+            ..Self::connect(url).await?
         })
+    }
+
+    /// Brings the tables to this program's version. However many replicas start at once, each step runs once:
+    /// PostgreSQL lets one of them migrate at a time.
+    pub async fn migrate(&self) -> Result<()> {
+        sqlx::migrate!("./migrations").run(&self.pool).await?;
+        Ok(())
     }
 
     /// Connects to what `open` has made before.
@@ -104,6 +129,7 @@ impl Store {
         Ok(Self {
             pool,
             locks,
+            turns: Arc::new(Semaphore::new(LOCKS as usize)),
             kind,
             _alone: None,
         })
@@ -125,23 +151,48 @@ impl Store {
     }
 
     /// A tenant's lock across all replicas, where there can be several; it is free again when the holder drops it,
-    /// dies, or loses the database.
+    /// dies, or loses the database. Whoever waits too long for it is told so.
     pub async fn lock(&self, name: &str) -> Result<Lock> {
         if self.kind == Kind::Sqlite {
-            return Ok(Lock(None));
+            return Ok(Lock::default());
         }
+        let turn = tokio::time::timeout(TURN, Arc::clone(&self.turns).acquire_owned()).await;
+        let turn = turn
+            .ok()
+            .and_then(std::result::Result::ok)
+            .ok_or(Error::LockTimeout)?;
         let mut connection = self.locks.acquire().await?.detach();
-        sqlx::query("SELECT CAST(pg_advisory_lock($1) AS TEXT)")
+        let locked = sqlx::query("SELECT CAST(pg_advisory_lock($1) AS TEXT)")
             .bind(lock_number(name))
             .execute(&mut connection)
-            .await?;
-        Ok(Lock(Some(connection)))
+            .await;
+        locked.map_err(|problem| match problem.as_database_error() {
+            Some(said) if said.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => Error::LockTimeout,
+            _ => Error::from(problem),
+        })?;
+        Ok(Lock {
+            _connection: Some(connection),
+            _turn: Some(turn),
+        })
+    }
+
+    /// Old pages live on in SQLite's write-ahead log until it is truncated.
+    pub async fn truncate_log(&self) -> Result<()> {
+        if self.kind == Kind::Sqlite {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+                .execute(&self.pool)
+                .await?;
+        }
+        Ok(())
     }
 }
 
 /// Held until dropped. The connection ends with it, and the lock with the connection.
-#[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "kept for its end")] Option<AnyConnection>);
+#[derive(Debug, Default)]
+pub struct Lock {
+    _connection: Option<AnyConnection>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
 
 /// Advisory locks have numbers; two names with one number only wait for each other.
 fn lock_number(name: &str) -> i64 {
@@ -210,7 +261,7 @@ fn options(kind: Kind, connections: u32) -> AnyPoolOptions {
                           PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON";
     // A replica that loses the network must not keep a lock for hours.
     const POSTGRES: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
-                            SET lock_timeout = '40s'";
+                            SET lock_timeout = '20s'";
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))

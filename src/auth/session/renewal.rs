@@ -9,6 +9,7 @@ use crate::{
     auth::{
         oauth::{self, Grant},
         session::{ENDING, Error, blocking},
+        steps,
         vault::{Head, Kind, Secrets, Vault},
     },
     seal::SealingKey,
@@ -58,10 +59,12 @@ impl Renewal<'_> {
                 "the sign-in changed meanwhile; try again".to_owned(),
             ));
         }
+        steps::reached("intent written");
         let grant = match self.ask().await {
             Ok(grant) => grant,
             Err(problem) => return self.failed(problem).await,
         };
+        steps::reached("answer received");
         let secrets = Secrets {
             access_token: grant.access_token,
             expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),

@@ -25,11 +25,9 @@ impl Signed {
         let folder = tempfile::tempdir().unwrap();
         let paths = Paths::new(Some(folder.path()), "default").unwrap();
         let profile = Profile::new(&paths, "default", "http://127.0.0.1:1");
-        let key = profile
-            .places
-            .choose(master_key::Keychain::Off, false)
-            .unwrap()
-            .key;
+        let chosen = profile.places.choose(master_key::Keychain::Off, false);
+        let key = chosen.unwrap().key;
+        profile.places.promote(master_key::Place::File).unwrap();
         let secrets = Secrets {
             client_id: sandbox::CLIENT_ID.to_owned().into(),
             client_secret: sandbox::CLIENT_SECRET.to_owned().into(),
