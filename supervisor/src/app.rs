@@ -94,6 +94,7 @@ async fn sweep(store: Store, clock: Clock) {
         let now = clock.now();
         let swept = async {
             store.forget_codes(now).await?;
+            store.forget_browser_grants(now).await?;
             store.forget_counters(now).await
         };
         if let Err(problem) = swept.await {

@@ -4,10 +4,12 @@
 //! Features ([`signup`], [`usage`], …) answer HTTP and never import one another; parts ([`store`], [`mailer`], …)
 //! know no HTTP. [`app::App`] stands between them.
 
+pub mod account;
 pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod devices;
 pub mod email;
 pub mod error;
 pub mod ids;

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::{error, signup};
+use crate::{account, devices, error, signup};
 
 /// Each handler with `#[utoipa::path]` is named here once.
 #[derive(OpenApi)]
@@ -22,11 +22,24 @@ use crate::{error, signup};
     paths(
         signup::register::register,
         signup::confirm::confirm,
+        signup::activate::activate,
+        signup::browser::begin,
+        signup::browser::progress,
+        signup::browser::callback,
+        devices::sign_in,
+        devices::enrol,
+        devices::list,
+        devices::revoke,
+        devices::leave,
+        account::export,
+        account::remove,
     ),
     components(schemas(error::ProblemDetails)),
     modifiers(&Bearer),
     tags(
         (name = "sign-up", description = "From an e-mail address to an active company"),
+        (name = "devices", description = "Machines of a company"),
+        (name = "company", description = "The company itself"),
     )
 )]
 struct Description;

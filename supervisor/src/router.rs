@@ -8,11 +8,11 @@ use axum::{
     http::StatusCode,
     middleware,
     response::IntoResponse,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, error::Problem, openapi, signup, web};
+use crate::{account, app::App, devices, error::Problem, openapi, signup, web};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -22,6 +22,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
         .merge(sign_up())
+        .merge(companies())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -51,6 +52,23 @@ fn sign_up() -> Router<Arc<App>> {
     Router::new()
         .route("/api/register", post(signup::register::register))
         .route("/api/confirm", post(signup::confirm::confirm))
+        .route("/api/sign-in", post(devices::sign_in))
+        .route(
+            "/api/activate",
+            post(signup::activate::activate).get(signup::browser::progress),
+        )
+        .route("/api/activate/browser", post(signup::browser::begin))
+        .route("/api/activate/callback", get(signup::browser::callback))
+}
+
+/// For people of a company, by bearer token, and its machines, by device token.
+fn companies() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/devices", post(devices::enrol).get(devices::list))
+        .route("/api/devices/self", delete(devices::leave))
+        .route("/api/devices/{id}", delete(devices::revoke))
+        .route("/api/export", get(account::export))
+        .route("/api/tenant", delete(account::remove))
 }
 
 /// Ready when the database answers.

@@ -4,10 +4,12 @@
 //! statement is a write. Where the databases truly differ, a function here has a `match` on the [`Kind`].
 
 mod audit;
+mod browser_grants;
 mod codes;
 mod counters;
 mod credentials;
 mod data_keys;
+mod export;
 mod members;
 mod settings;
 mod tenants;
@@ -23,6 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
     audit::Entry,
+    browser_grants::BrowserGrant,
     codes::{NewCode, TRIES_PER_CODE, Tried},
     credentials::{Credentials, Renewed, Sealed},
     data_keys::DataKey,

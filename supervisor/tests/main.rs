@@ -7,6 +7,7 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod devices;
 mod mail;
 mod serving;
 mod signup;

@@ -8,6 +8,7 @@
 mod database;
 pub(crate) mod mailbox;
 mod service;
+pub(crate) mod statements;
 
 pub(crate) use self::{database::Database, service::Service};
 

@@ -69,5 +69,7 @@ fn readable(mail: &str) -> String {
         .and_then(|(_, rest)| rest.split_once("\r\n\r\n"))
         .and_then(|(_, body)| body.split_once("\r\n--"))
         .map_or("", |(body, _)| body);
+    // Long lines are folded (RFC 2045, 6.7).
+    let plain = plain.replace("=\r\n", "").replace("=3D", "=");
     format!("{}\n\n{}", subject.unwrap_or_default(), plain.trim())
 }

@@ -59,6 +59,23 @@ impl Store {
         Ok(())
     }
 
+    /// Removes a company with all that belongs to it; audit entries stay. `false` when there is none.
+    pub async fn delete_tenant(&self, id: &str) -> Result<bool> {
+        let mut transaction = self.pool.begin().await?;
+        sqlx::query(
+            "DELETE FROM codes WHERE email IN (SELECT email FROM members WHERE tenant_id = $1)",
+        )
+        .bind(id)
+        .execute(&mut *transaction)
+        .await?;
+        let deleted = sqlx::query("DELETE FROM tenants WHERE id = $1")
+            .bind(id)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(deleted.rows_affected() == 1)
+    }
+
     /// Notes a request of the tenant, at most once a minute.
     pub async fn touch_tenant(&self, id: &str, now: i64) -> Result<()> {
         sqlx::query(

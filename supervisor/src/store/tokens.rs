@@ -95,6 +95,28 @@ impl Store {
         Ok(used.rows_affected() == 1)
     }
 
+    /// Gives back what `use_token` took, when what it was taken for failed.
+    pub async fn release_token(&self, id: &str) -> Result<()> {
+        sqlx::query("UPDATE tokens SET used_at = NULL WHERE id = $1")
+            .bind(id)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
+    /// The token with that id, unless it is revoked, used up or expired.
+    pub async fn live_token_with_id(&self, id: &str, now: i64) -> Result<Option<Token>> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM tokens WHERE id = $1 AND revoked_at IS NULL AND used_at IS NULL \
+             AND (expires_at IS NULL OR expires_at > $2)"
+        )))
+        .bind(id)
+        .bind(now)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(token).transpose()
+    }
+
     /// Notes that the token was used, at most once a minute.
     pub async fn touch_token(&self, id: &str, now: i64) -> Result<()> {
         sqlx::query(

@@ -201,11 +201,7 @@ impl Talk {
                 "AUTH" => {
                     let expected = STANDARD.encode(format!("\0{USER}\0{PASSWORD}"));
                     known = line == format!("AUTH PLAIN {expected}");
-                    let said = if self.known {
-                        "235 welcome"
-                    } else {
-                        "535 who?"
-                    };
+                    let said = if known { "235 welcome" } else { "535 who?" };
                     say(&mut stream, said).await?;
                 }
                 "MAIL" if !known => say(&mut stream, "530 sign in first").await?,
