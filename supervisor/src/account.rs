@@ -178,17 +178,17 @@ pub async fn remove(
             "`confirm` must be the company's name as it is written; nothing was deleted.",
         ));
     }
-    if !app.store.delete_tenant(&caller.tenant.id).await? {
-        return Err(Problem::unauthorized());
-    }
+    let tenant = caller.tenant;
     let entry = Entry {
         at: app.clock.now(),
         actor: owner.email,
         action: "tenant.delete".to_owned(),
-        tenant_id: Some(caller.tenant.id),
-        before: Some(caller.tenant.company),
+        tenant_id: Some(tenant.id.clone()),
+        before: Some(tenant.company),
         after: None,
     };
-    app.store.note(&entry).await?;
+    if !app.store.delete_tenant(&tenant.id, &entry).await? {
+        return Err(Problem::unauthorized());
+    }
     Ok(StatusCode::NO_CONTENT)
 }

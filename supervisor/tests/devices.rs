@@ -4,7 +4,8 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::{
-    signup::{activated, value},
+    activation::activated,
+    signup::value,
     support::{Service, mailbox::code_in},
 };
 

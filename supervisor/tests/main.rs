@@ -7,6 +7,7 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod activation;
 mod devices;
 mod mail;
 mod serving;

@@ -1,6 +1,6 @@
 //! Who changed what, and when. Entries are only ever added.
 
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, any::AnyArguments, query::Query};
 
 use super::{Result, Row, Store};
 use crate::ids;
@@ -21,18 +21,7 @@ pub struct Entry {
 
 impl Store {
     pub async fn note(&self, entry: &Entry) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO audit (id, at, actor, action, tenant_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(ids::new("aud")?)
-        .bind(entry.at)
-        .bind(&entry.actor)
-        .bind(&entry.action)
-        .bind(&entry.tenant_id)
-        .bind(&entry.before)
-        .bind(&entry.after)
-        .execute(&self.pool)
-        .await?;
+        noting(entry)?.execute(&self.pool).await?;
         Ok(())
     }
 
@@ -48,6 +37,20 @@ impl Store {
         .await?;
         rows.iter().map(entry).collect()
     }
+}
+
+/// The statement that adds an entry, for a transaction too.
+pub(super) fn noting(entry: &Entry) -> Result<Query<'_, Any, AnyArguments>> {
+    Ok(sqlx::query(
+        "INSERT INTO audit (id, at, actor, action, tenant_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(ids::new("aud")?)
+    .bind(entry.at)
+    .bind(&entry.actor)
+    .bind(&entry.action)
+    .bind(&entry.tenant_id)
+    .bind(&entry.before)
+    .bind(&entry.after))
 }
 
 fn entry(row: &Row) -> Result<Entry> {

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Result, Row, Store};
+use super::{Entry, Result, Row, Store, audit::noting};
 
 /// One company.
 #[derive(Clone, Debug)]
@@ -59,8 +59,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a company with all that belongs to it; audit entries stay. `false` when there is none.
-    pub async fn delete_tenant(&self, id: &str) -> Result<bool> {
+    /// Removes a company with all that belongs to it, and notes that; audit entries stay. `false` when there is none.
+    pub async fn delete_tenant(&self, id: &str, entry: &Entry) -> Result<bool> {
         let mut transaction = self.pool.begin().await?;
         sqlx::query(
             "DELETE FROM codes WHERE email IN (SELECT email FROM members WHERE tenant_id = $1)",
@@ -72,8 +72,12 @@ impl Store {
             .bind(id)
             .execute(&mut *transaction)
             .await?;
+        if deleted.rows_affected() != 1 {
+            return Ok(false);
+        }
+        noting(entry)?.execute(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(deleted.rows_affected() == 1)
+        Ok(true)
     }
 
     /// Notes a request of the tenant, at most once a minute.
