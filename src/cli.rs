@@ -214,6 +214,14 @@ fn print(text: &str) {
         .and_then(|()| out.write_all(b"\n"));
 }
 
+/// What a command named to a person must say to mean this profile.
+fn on_profile(profile: &str) -> String {
+    match profile {
+        "default" => String::new(),
+        name => format!(" --profile {name}"),
+    }
+}
+
 /// One thread is enough for a server whose work is waiting.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()

@@ -18,75 +18,101 @@ mod toml;
 pub const SERVER: &str = "service-fusion";
 
 /// Every client, one row each.
-pub const CLIENTS: [Client; 5] = [
+pub const CLIENTS: [Client; 7] = [
     Client {
         name: "claude-desktop",
         title: "Claude Desktop",
+        format: Format::Json,
+        key: "mcpServers",
         place: Place {
             root: Root::Config,
             file: "Claude/claude_desktop_config.json",
             folder: "Claude",
-            moved_by: None,
             package: Some("Claude_"),
+            ..Place::USUAL
         },
-        format: Format::Json,
-        key: "mcpServers",
         next: "Restart Claude Desktop: quit it completely, then open it again.",
     },
     Client {
         name: "claude-code",
         title: "Claude Code",
+        format: Format::Json,
+        key: "mcpServers",
         place: Place {
             root: Root::Home,
             file: ".claude.json",
             folder: ".claude",
             moved_by: Some("CLAUDE_CONFIG_DIR"),
-            package: None,
+            ..Place::USUAL
         },
-        format: Format::Json,
-        key: "mcpServers",
         next: "Start a new Claude Code session; `/mcp` lists it there.",
     },
     Client {
         name: "cursor",
         title: "Cursor",
+        format: Format::Json,
+        key: "mcpServers",
         place: Place {
             root: Root::Home,
             file: ".cursor/mcp.json",
             folder: ".cursor",
-            moved_by: None,
-            package: None,
+            ..Place::USUAL
         },
-        format: Format::Json,
-        key: "mcpServers",
         next: "Restart Cursor.",
     },
     Client {
         name: "vscode",
         title: "VS Code",
+        format: Format::TypedJson,
+        key: "servers",
         place: Place {
             root: Root::Config,
             file: "Code/User/mcp.json",
             folder: "Code",
-            moved_by: None,
-            package: None,
+            flatpak: Some("com.visualstudio.code"),
+            ..Place::USUAL
         },
+        next: "Restart VS Code; `MCP: List Servers` in its command palette lists it.",
+    },
+    Client {
+        name: "vscode-insiders",
+        title: "VS Code Insiders",
         format: Format::TypedJson,
         key: "servers",
-        next: "Restart VS Code; `MCP: List Servers` in its command palette lists it.",
+        place: Place {
+            root: Root::Config,
+            file: "Code - Insiders/User/mcp.json",
+            folder: "Code - Insiders",
+            ..Place::USUAL
+        },
+        next: "Restart VS Code Insiders; `MCP: List Servers` in its command palette lists it.",
+    },
+    Client {
+        name: "vscodium",
+        title: "VSCodium",
+        format: Format::TypedJson,
+        key: "servers",
+        place: Place {
+            root: Root::Config,
+            file: "VSCodium/User/mcp.json",
+            folder: "VSCodium",
+            flatpak: Some("com.vscodium.codium"),
+            ..Place::USUAL
+        },
+        next: "Restart VSCodium; `MCP: List Servers` in its command palette lists it.",
     },
     Client {
         name: "codex",
         title: "Codex",
+        format: Format::Toml,
+        key: "mcp_servers",
         place: Place {
             root: Root::Home,
             file: ".codex/config.toml",
             folder: ".codex",
             moved_by: Some("CODEX_HOME"),
-            package: None,
+            ..Place::USUAL
         },
-        format: Format::Toml,
-        key: "mcp_servers",
         next: "Start a new Codex session.",
     },
 ];
@@ -96,10 +122,10 @@ pub const CLIENTS: [Client; 5] = [
 pub struct Client {
     pub name: &'static str,
     pub title: &'static str,
-    place: Place,
     format: Format,
     /// The member that holds all servers.
-    key: &'static str,
+    pub key: &'static str,
+    place: Place,
     /// What makes a running client see the change.
     pub next: &'static str,
 }
@@ -138,6 +164,14 @@ pub enum Error {
     },
 }
 
+/// A server in a client's file that is ours, by its name or by the program it starts.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Found {
+    pub name: String,
+    /// `None` when it is not a program that the client starts.
+    pub entry: Option<Entry>,
+}
+
 /// What will happen to one file, decided before anything is written.
 #[derive(Debug)]
 pub struct Plan {
@@ -172,6 +206,25 @@ impl Client {
             .ok()
             .and_then(Edit::into_text)
             .unwrap_or_default()
+    }
+
+    /// Our servers in the file, in its order. Of two of one name a client starts the last.
+    pub fn entries(&self, path: &Path) -> Result<Vec<Found>, Error> {
+        let file = ConfigFile::open(path)?;
+        let list = match self.format {
+            Format::Json | Format::TypedJson => json::list(&file.text, self.key),
+            Format::Toml => toml::list(&file.text, self.key),
+        };
+        let all = list.map_err(|problem| file.refuse(problem))?;
+        let ours = |entry: &Option<Entry>| entry.as_ref().is_some_and(Entry::starts_sf_mcp);
+        let mut found: Vec<Found> = Vec::new();
+        for (name, entry) in all {
+            if name == SERVER || ours(&entry) {
+                found.retain(|earlier| earlier.name != name);
+                found.push(Found { name, entry });
+            }
+        }
+        Ok(found)
     }
 
     pub fn plan_install(&self, path: &Path, entry: &Entry) -> Result<Plan, Error> {

@@ -7,7 +7,10 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{clock::Clock, paths::Paths};
+use crate::{clock::Clock, origin, paths::Paths};
+
+/// The origin of the real thing.
+pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
 
 /// What may be set on the command line or by the environment.
 #[derive(Args, Clone, Debug, Default)]
@@ -44,7 +47,8 @@ pub struct Settings {
     pub max_answer: Option<usize>,
 
     /// Longest time a tool call may take, in seconds.  [default: 240]
-    #[arg(long, env = "SF_MCP_TIMEOUT", global = true, value_name = "SECONDS")]
+    #[arg(long, env = "SF_MCP_TIMEOUT", global = true, value_name = "SECONDS",
+          allow_negative_numbers = true, value_parser = seconds)]
     pub timeout: Option<u64>,
 
     /// What to log on stderr: error, warn, info, debug or trace.  [default: warn]
@@ -66,6 +70,10 @@ pub struct Settings {
     // For tests: the window in which the 60 requests count, in milliseconds.
     #[arg(long, env = "SF_MCP_RATE_WINDOW_MS", global = true, hide = true)]
     pub rate_window_ms: Option<u64>,
+
+    // For tests: the time between two batches of usage events, in milliseconds.
+    #[arg(long, env = "SF_MCP_USAGE_EVERY_MS", global = true, hide = true)]
+    pub usage_every_ms: Option<u64>,
 }
 
 /// The same settings as `config.toml` spells them.
@@ -115,6 +123,7 @@ pub struct Config {
     pub log: String,
     pub api_url: String,
     pub rate_window: Duration,
+    pub usage_every: Duration,
     /// `None` where the platform names no home folder: then nothing is kept between runs.
     pub paths: Option<Paths>,
     pub set_now: Option<jiff::Timestamp>,
@@ -136,6 +145,40 @@ impl Credentials {
             client_id,
             client_secret,
         })
+    }
+}
+
+/// A device of a hosting service, as bundles set it in the environment: no login is needed then.
+#[derive(Clone, Debug)]
+pub struct Device {
+    /// The service's origin.
+    pub supervisor: String,
+    pub token: SecretString,
+}
+
+impl Device {
+    /// `SF_MCP_SUPERVISOR_URL` and `SF_MCP_DEVICE_TOKEN`, when both are set. One alone is a mistake.
+    pub fn from_environment() -> Result<Option<Self>, Error> {
+        const URL: &str = "SF_MCP_SUPERVISOR_URL";
+        const TOKEN: &str = "SF_MCP_DEVICE_TOKEN";
+        let half = |set: &'static str, missing: &str| Error::Value {
+            name: set,
+            value: "set".to_owned(),
+            accepted: format!("{missing} is not; a bundle sets both"),
+        };
+        match (read_variable(URL), read_variable(TOKEN)) {
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(half(URL, TOKEN)),
+            (None, Some(_)) => Err(half(TOKEN, URL)),
+            (Some(url), Some(token)) => Ok(Some(Self {
+                supervisor: origin::checked(url.trim()).map_err(|accepted| Error::Value {
+                    name: URL,
+                    value: url,
+                    accepted: accepted.to_owned(),
+                })?,
+                token: token.trim().to_owned().into(),
+            })),
+        }
     }
 }
 
@@ -161,10 +204,10 @@ impl Settings {
             self.now.as_deref(),
             self.demo,
         )?;
-        let api_url = self
+        let url = self
             .api_url
             .or(file.api_url)
-            .unwrap_or_else(|| "https://api.servicefusion.com".to_owned());
+            .unwrap_or_else(|| SERVICE_FUSION.to_owned());
         Ok(Config {
             profile,
             demo: self.demo,
@@ -173,10 +216,11 @@ impl Settings {
             set_now: self.now.is_some().then(|| clock.timestamp()),
             clock,
             max_answer: max_answer(self.max_answer.or(file.max_answer))?,
-            timeout: Duration::from_secs(self.timeout.or(file.timeout).unwrap_or(240).max(1)),
+            timeout: timeout(self.timeout.or(file.timeout))?,
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
-            api_url: checked_origin(&api_url)?,
+            api_url: api_url(&url)?,
             rate_window: Duration::from_millis(self.rate_window_ms.unwrap_or(60_000)),
+            usage_every: Duration::from_millis(self.usage_every_ms.unwrap_or(10_000)),
             paths,
         })
     }
@@ -285,61 +329,39 @@ fn max_answer(bytes: Option<usize>) -> Result<usize, Error> {
     }
 }
 
-/// An origin without a trailing slash: https anywhere, plain http only on this machine.
-fn checked_origin(url: &str) -> Result<String, Error> {
-    let trimmed = url.trim_end_matches('/');
-    let refuse = |accepted: &str| Error::Value {
+const SECONDS: &str = "a whole number of seconds from 1 to 3600";
+
+/// A timeout from the command line or the environment.
+fn seconds(text: &str) -> Result<u64, String> {
+    let refused = || format!("it must be {SECONDS}; left out, it is 240");
+    let seconds = text.trim().parse().map_err(|_| refused())?;
+    timeout(Some(seconds)).map_err(|_| refused())?;
+    Ok(seconds)
+}
+
+fn timeout(seconds: Option<u64>) -> Result<Duration, Error> {
+    match seconds {
+        None => Ok(Duration::from_mins(4)),
+        Some(seconds @ 1..=3600) => Ok(Duration::from_secs(seconds)),
+        Some(seconds) => Err(Error::Value {
+            name: "the timeout",
+            value: seconds.to_string(),
+            accepted: format!("it must be {SECONDS}"),
+        }),
+    }
+}
+
+fn api_url(url: &str) -> Result<String, Error> {
+    origin::checked(url).map_err(|accepted| Error::Value {
         name: "the API address",
         value: url.to_owned(),
         accepted: accepted.to_owned(),
-    };
-    let parsed = reqwest::Url::parse(trimmed)
-        .map_err(|_| refuse("it must be an address such as `https://api.servicefusion.com`"))?;
-    let loopback = match parsed.host_str() {
-        Some("localhost") => true,
-        Some(host) => host
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback()),
-        None => false,
-    };
-    match parsed.scheme() {
-        "https" => {}
-        "http" if loopback => {}
-        _ => {
-            return Err(refuse(
-                "only https is allowed, and plain http on this machine (127.0.0.1)",
-            ));
-        }
-    }
-    if parsed.path() != "/" || parsed.query().is_some() || !parsed.username().is_empty() {
-        return Err(refuse(
-            "it must be an origin alone: scheme, host and port, no path, no user",
-        ));
-    }
-    Ok(trimmed.to_owned())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_is_for_loopback_only() {
-        assert!(checked_origin("http://127.0.0.1:8080/").is_ok());
-        assert!(checked_origin("http://[::1]:8080").is_ok());
-        assert!(checked_origin("https://api.servicefusion.com").is_ok());
-        for refused in [
-            "http://api.servicefusion.com",
-            "http://127.0.0.1.example.com",
-            "ftp://127.0.0.1",
-            "https://user@api.servicefusion.com",
-            "https://api.servicefusion.com/v1",
-            "nonsense",
-        ] {
-            assert!(checked_origin(refused).is_err(), "{refused}");
-        }
-    }
 
     #[test]
     fn a_profile_cannot_leave_its_folder() {

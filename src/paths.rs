@@ -61,6 +61,16 @@ impl Paths {
         self.profile_folder().join("login.stamp")
     }
 
+    /// What is kept for a device token from the environment, named by its digest.
+    pub fn device_file(&self, digest: &str, end: &str) -> PathBuf {
+        self.profile_folder().join(format!("device-{digest}.{end}"))
+    }
+
+    /// Usage events of the device with that digest that are not sent yet.
+    pub fn usage_spool(&self, digest: &str) -> PathBuf {
+        self.profile_folder().join(format!("usage-{digest}.db"))
+    }
+
     /// The profile's SQLite file.
     pub fn database(&self) -> PathBuf {
         self.profile_folder().join("tokens.db")

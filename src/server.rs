@@ -24,6 +24,7 @@ use crate::{
         tool::Tool,
         tool_error::ToolError,
     },
+    usage::Status,
 };
 
 pub mod appointments;
@@ -31,6 +32,7 @@ pub mod arguments;
 pub mod call;
 pub mod create;
 pub mod lookup;
+pub mod order;
 pub mod prompts;
 pub mod resources;
 pub mod tool;
@@ -90,6 +92,7 @@ impl SfServer {
     ) -> Option<Result<Fields, ToolError>> {
         let tool = self.tools.iter().find(|tool| tool.name == name)?;
         let budget = call.company().max_answer;
+        let counted = (self.company.usage).begin(tool.name, &call.caller, &call.patience.asked);
         let arguments = arguments::normalize(tool, arguments);
         let outcome = match arguments::check(tool, &arguments) {
             Ok(()) => {
@@ -97,7 +100,12 @@ impl SfServer {
             }
             Err(problem) => Err(problem),
         };
-        Some(outcome.map(|answer| answer::fit(answer, budget)))
+        let outcome = outcome.map(|answer| answer::fit(answer, budget));
+        match &outcome {
+            Ok(answer) => counted.ended(Status::Ok, &answer.0),
+            Err(problem) => counted.ended(Status::of(problem.code()), &problem.structured()),
+        }
+        Some(outcome)
     }
 }
 

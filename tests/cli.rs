@@ -319,6 +319,10 @@ fn settings_that_cannot_be_used_are_refused_with_what_would_be_accepted() {
         ("SF_MCP_PROFILE", "../other", "letters"),
         ("SF_MCP_NOW", "soon", "2026-11-22T14:30"),
         ("SF_MCP_TIMEOUT", "soon", "soon"),
+        ("SF_MCP_TIMEOUT", "0", "from 1 to 3600"),
+        ("SF_MCP_TIMEOUT", "-5", "from 1 to 3600"),
+        ("SF_MCP_TIMEOUT", "", "from 1 to 3600"),
+        ("SF_MCP_TIMEOUT", "18446744073709551615", "from 1 to 3600"),
         ("SF_MCP_READ_ONLY", "perhaps", "perhaps"),
     ] {
         for command in ["serve", "tools"] {

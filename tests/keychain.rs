@@ -2,15 +2,12 @@
 
 #![cfg(target_os = "linux")]
 
-use std::{
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{process::Command, time::Instant};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, McpClient, Ran, Sandbox,
+    HANG_GUARD, Home, McpClient, Ran, Sandbox,
     keyring::Session,
     sign_in::{command, expire_at_next_search, login, serve, with_secret},
 };
@@ -296,14 +293,12 @@ fn a_frozen_keychain_holds_up_neither_the_start_nor_a_call_for_long() {
     succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
     session.freeze();
 
-    let started = Instant::now();
+    // All this is answered while the keychain is not.
     let mut client = server_in(&session, &sandbox, &home);
     client.initialize("2025-06-18");
     client.result("tools/list", json!({}));
-    assert!(started.elapsed() < Duration::from_secs(2));
-
     let sent = Instant::now();
-    let calls: Vec<i64> = (1..=4)
+    let calls: Vec<i64> = (1..=16)
         .map(|limit| client.send_call("search_jobs", &json!({"limit": limit})))
         .collect();
     for id in calls {
@@ -315,10 +310,8 @@ fn a_frozen_keychain_holds_up_neither_the_start_nor_a_call_for_long() {
 
     session.thaw();
     search(&mut client);
-    assert!(
-        waited < Duration::from_secs(7),
-        "four calls waited {waited:?}"
-    );
+    // One after the other they would take 48 s.
+    assert!(waited < HANG_GUARD, "sixteen calls waited {waited:?}");
 }
 
 #[test]
@@ -329,7 +322,6 @@ fn commands_end_although_the_keychain_is_frozen() {
     let (sandbox, home) = (Sandbox::start(), Home::new());
     succeeded(&with_secret(login_in(&session, &sandbox, &home), SECRET));
     session.freeze();
-    let started = Instant::now();
 
     let status = run_in(&session, &sandbox, &home, &["status"]);
     assert_eq!(status.code, Some(1), "{}", status.stdout);
@@ -341,8 +333,6 @@ fn commands_end_although_the_keychain_is_frozen() {
     let login = with_secret(login_in(&session, &sandbox, &home), SECRET);
     succeeded(&login);
     assert!(login.stdout.contains("did not answer"), "{}", login.stdout);
-
-    assert!(started.elapsed() < Duration::from_secs(15));
 }
 
 #[test]

@@ -5,11 +5,17 @@ use std::{
     process::{Command, Stdio},
 };
 
+use secrecy::ExposeSecret;
 use serde_json::json;
+#[cfg(target_os = "linux")]
+use sf_mcp::auth::vault::Means;
 
 use crate::support::{
-    Home, McpClient, Ran, Sandbox, Serve, http, run,
-    sign_in::{command, log_in, log_in_by_browser, login_with, server, status},
+    Home, McpClient, Ran, Sandbox, Serve, ZONE, http, run,
+    sign_in::{
+        BY_SECRET, GRANTS, command, expire_at_next_search, log_in, log_in_by_browser, login_with,
+        profile, server, status, token_requests, with_secret,
+    },
 };
 
 #[test]
@@ -282,35 +288,86 @@ fn a_damaged_file_is_a_clear_error_and_signing_in_again_is_named() {
     refusal.says("tokens.db");
 }
 
+/// Every file below a folder, in one.
+#[cfg(target_os = "linux")]
+fn contents(folder: &std::path::Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        bytes.extend(if path.is_dir() {
+            contents(&path)
+        } else {
+            std::fs::read(path).unwrap()
+        });
+    }
+    bytes
+}
+
+/// The secrets of the sign-in as it is now. The key is in its file, and nowhere else.
+#[cfg(target_os = "linux")]
+fn secrets_of(sandbox: &Sandbox, home: &Home) -> (Vec<String>, String) {
+    let opened = profile(sandbox, home).open(None).unwrap();
+    let secrets = opened.secrets;
+    let Means::Client { secret, .. } = secrets.means else {
+        panic!("not a sign-in with a client's secret");
+    };
+    let mut texts = vec![
+        secret.expose_secret().to_owned(),
+        secrets.access_token.expose_secret().to_owned(),
+    ];
+    texts.extend(
+        secrets
+            .refresh_token
+            .map(|token| token.expose_secret().to_owned()),
+    );
+    (texts, opened.key.to_base64().to_string())
+}
+
 #[cfg(target_os = "linux")]
 #[test]
-fn no_secret_is_in_a_file_a_log_or_the_process_table() {
-    let (sandbox, home) = (Sandbox::start(), Home::new());
-    log_in(&sandbox, &home);
-    let mut client = Serve::signed_out(&home)
-        .env("SF_MCP_API_URL", &sandbox.origin())
-        .env("SF_MCP_LOG", "trace")
-        .start();
-    client.call("search_jobs", &json!({"limit": 1}));
-    let process = format!("/proc/{}", client.process_id());
-    let mut seen = Vec::new();
-    for part in ["cmdline", "environ"] {
-        seen.extend(std::fs::read(format!("{process}/{part}")).unwrap_or_default());
-    }
-    seen.extend(client.finish().stderr.into_bytes());
-    for folder in [home.path().to_owned(), home.path().join("state/default")] {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            seen.extend(if path.is_file() {
-                std::fs::read(path).unwrap()
-            } else {
-                Vec::new()
-            });
+fn no_secret_is_in_a_file_a_log_an_answer_or_the_process_table() {
+    for grant in GRANTS {
+        let (sandbox, home) = (Sandbox::with(&["--requests", "0"]), Home::new());
+        grant.log_in(&sandbox, &home);
+        let mut client = Serve::signed_out(&home)
+            .env("SF_MCP_API_URL", &sandbox.origin())
+            .env("SF_MCP_LOG", "trace")
+            .start();
+        let (mut secrets, mut keys, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+        for limit in 1..=3 {
+            let (now, key) = secrets_of(&sandbox, &home);
+            secrets.extend(now);
+            keys.push(key);
+            expire_at_next_search(&sandbox);
+            let answer = client.answer_to_call("search_jobs", &json!({"limit": limit}));
+            seen.extend(answer.to_string().into_bytes());
+            for arguments in [
+                &["status", "--json", "--log", "trace"][..],
+                &["doctor", "--log", "trace"],
+                &["doctor", "--rotate-key", "--log", "trace"],
+            ] {
+                let output = command(&sandbox, &home, arguments).output().unwrap();
+                seen.extend([output.stdout, output.stderr].concat());
+            }
         }
+        let (now, key) = secrets_of(&sandbox, &home);
+        secrets.extend(now);
+        let process = format!("/proc/{}", client.process_id());
+        for part in ["cmdline", "environ"] {
+            seen.extend(std::fs::read(format!("{process}/{part}")).unwrap_or_default());
+        }
+        seen.extend(contents(home.path()));
+        seen.extend(client.finish().stderr.into_bytes());
+        seen.extend(contents(&home.path().join("state")));
+
+        let text = String::from_utf8_lossy(&seen);
+        for secret in secrets.iter().chain(&keys) {
+            assert!(!text.contains(secret.as_str()), "{grant:?}");
+        }
+        assert!(!text.contains("Bearer "), "{grant:?}");
+        assert_eq!(text.matches(&key).count(), 1, "{grant:?}: in its own file");
+        assert!(secrets.len() >= 8 && keys.len() == 3);
     }
-    let text = String::from_utf8_lossy(&seen);
-    assert!(!text.contains("sandbox-consumer-secret"));
-    assert!(!text.contains("Bearer "));
 }
 
 #[test]
@@ -319,7 +376,9 @@ fn status_and_doctor_say_what_to_do() {
     let nobody = run(&home, &["status"]);
     assert_eq!(nobody.code, Some(3));
     assert!(
-        nobody.stdout.contains("run `sf-mcp login`"),
+        nobody
+            .stdout
+            .starts_with("nobody is signed in\n  run `sf-mcp login` to"),
         "{}",
         nobody.stdout
     );
@@ -335,6 +394,114 @@ fn status_and_doctor_say_what_to_do() {
         .into();
     assert_eq!(doctor.code, Some(0), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("answers as"), "{}", doctor.stdout);
+}
+
+#[test]
+fn a_login_says_who_it_is_where_it_is_kept_and_what_comes_next() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let mut login = command(&sandbox, &home, BY_SECRET);
+    login.args(["--profile", "north"]);
+
+    let ran = with_secret(login, "sandbox-consumer-secret");
+
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    for said in [
+        "as Carol Jennings <carol@lonestarcomfort.example.com> (profile north)".to_owned(),
+        "sf-mcp install claude-desktop --profile north".to_owned(),
+        ZONE.to_owned(),
+        home.path().join("config.toml").display().to_string(),
+        home.path()
+            .join("state/north/tokens.db")
+            .display()
+            .to_string(),
+        home.path().join("north.key").display().to_string(),
+    ] {
+        assert!(ran.stdout.contains(&said), "{said}: {}", ran.stdout);
+    }
+    let status: Ran = command(&sandbox, &home, &["status", "--profile", "north"])
+        .output()
+        .unwrap()
+        .into();
+    assert!(
+        status
+            .stdout
+            .starts_with("signed in as Carol Jennings <carol@lonestarcomfort.example.com>\naccess lasts another 59 min and is renewed by itself\n"),
+        "{}",
+        status.stdout
+    );
+}
+
+#[cfg(unix)] // elsewhere the home folder is not taken from the environment
+#[test]
+fn doctor_and_logout_know_the_ai_clients_that_use_the_sign_in() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let ran = |arguments: &[&str]| {
+        let mut command = command(&sandbox, &home, arguments);
+        let ran: Ran = command.env("HOME", home.path()).output().unwrap().into();
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        ran.stdout
+    };
+    log_in(&sandbox, &home);
+    ran(&["install", "cursor", "codex"]);
+
+    let doctor = ran(&["doctor"]);
+    let logout = ran(&["logout"]);
+
+    for client in ["Cursor           ", "Codex            "] {
+        let line = format!("ok       {client}starts this program for profile default, signed in");
+        assert!(doctor.contains(&line), "{doctor}");
+    }
+    assert!(logout.contains("sf-mcp uninstall cursor codex"), "{logout}");
+}
+
+#[test]
+fn an_empty_id_or_secret_is_refused_before_anything_is_sent() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+
+    let no_secret = login_with(&sandbox, &home, "  ");
+    let no_id = with_secret(
+        command(
+            &sandbox,
+            &home,
+            &["login", "--client-id", " ", "--client-secret-stdin"],
+        ),
+        "secret",
+    );
+
+    for (ran, what) in [(no_secret, "secret"), (no_id, "id")] {
+        assert_eq!(ran.code, Some(2), "{what}");
+        let says = format!("the client {what} is empty");
+        assert!(ran.stderr.contains(&says), "{}", ran.stderr);
+    }
+    assert_eq!(token_requests(&sandbox), 0);
+}
+
+#[test]
+fn a_login_in_the_browser_says_which_redirect_address_the_app_needs() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let arguments = [
+        "login",
+        "--browser",
+        "--client-id=x",
+        "--client-secret-stdin",
+    ];
+
+    let no_secret = with_secret(command(&sandbox, &home, &arguments), "");
+    let mut login = command(&sandbox, &home, &arguments);
+    login.args(["--port", &port]);
+    let refused = with_secret(login, "x");
+
+    assert!(
+        no_secret.stderr.contains("must be http://127.0.0.1:"),
+        "{}",
+        no_secret.stderr
+    );
+    assert_eq!(refused.code, Some(1));
+    for says in [port.as_str(), "--port"] {
+        assert!(refused.stderr.contains(says), "{}", refused.stderr);
+    }
 }
 
 #[test]

@@ -6,12 +6,15 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod broker;
 mod cli;
 mod creating;
+mod disks;
 mod dispatch;
 mod handshake;
 mod keychain;
 mod login;
+mod ordinary_call;
 mod readme;
 mod renewal;
 mod resilience;
@@ -20,4 +23,5 @@ mod searching;
 mod snapshots;
 mod support;
 mod tampering;
+mod usage_spool;
 mod wire;

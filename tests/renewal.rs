@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sf_mcp::auth::vault::Secrets;
 
 use crate::support::{
-    Home, McpClient, Sandbox, rounds,
+    HANG_GUARD, Home, McpClient, Sandbox, moments, rounds,
     sign_in::{
-        GRANTS, Grant, command, expire_at_next_search, log_in, login_with, serve, server, status,
-        token_requests, wait_for_token_requests,
+        GRANTS, Grant, command, expire_at_next_search, log_in, login_with, profile, serve, server,
+        status, token_requests, wait_for_token_requests,
     },
 };
 
@@ -57,7 +58,7 @@ fn sixteen_processes_renew_once_each_round(grant: Grant) {
         search(client);
     }
 
-    for round in 0..rounds(4) {
+    for round in 0..rounds(2) {
         let before = token_requests(&sandbox);
         expire_at_next_search(&sandbox);
         let calls: Vec<Vec<i64>> = clients
@@ -123,12 +124,8 @@ fn kill_in_a_renewal(
 }
 
 /// Moments of up to 15 ms, other ones in every run.
-fn moments() -> impl Iterator<Item = Duration> {
-    let chance = std::hash::RandomState::new();
-    (0..rounds(30)).map(move |round| {
-        let chance = std::hash::BuildHasher::hash_one(&chance, round);
-        Duration::from_micros(chance % 15_000)
-    })
+fn moments_of_renewals() -> impl Iterator<Item = Duration> {
+    moments(rounds(50), Duration::from_millis(15))
 }
 
 #[test]
@@ -137,7 +134,7 @@ fn a_server_killed_in_a_renewal_costs_a_secret_nothing() {
     let (sandbox, home) = signed_in(grant);
     let mut witness = server(&sandbox, &home);
 
-    for moment in moments() {
+    for moment in moments_of_renewals() {
         let outcome = kill_in_a_renewal(&sandbox, &home, &mut witness, grant, moment);
         assert_eq!(outcome, Ok(()), "killed after {moment:?}");
     }
@@ -149,7 +146,7 @@ fn a_server_killed_in_a_renewal_costs_a_browser_login_at_most_another_login() {
     let (sandbox, home) = signed_in(grant);
     let mut witness = server(&sandbox, &home);
 
-    for moment in moments() {
+    for moment in moments_of_renewals() {
         let outcome = kill_in_a_renewal(&sandbox, &home, &mut witness, grant, moment);
         if let Err(text) = outcome {
             assert!(text.contains("sf-mcp login"), "{moment:?}: {text}");
@@ -226,44 +223,59 @@ fn short_lived_tokens_are_renewed_about_once_in_a_life() {
         let (sandbox, home) = signed_in_with(grant, &["--token-life", &LIFE.to_string()]);
         let mut clients = [server(&sandbox, &home), server(&sandbox, &home)];
         let before = token_requests(&sandbox);
+        let asked = || u32::try_from(token_requests(&sandbox) - before).unwrap();
 
         let started = Instant::now();
-        while started.elapsed() < Duration::from_secs(5) {
+        while asked() < 3 {
             for client in &mut clients {
                 search(client);
                 client.wait_at_most(Duration::from_millis(20));
             }
+            assert!(started.elapsed() < HANG_GUARD, "{grant:?}: {}", asked());
         }
 
         // Renewing begins before the end of a life, at the earliest after half of it.
         let lives = started.elapsed().as_secs_f64() / f64::from(LIFE);
-        let asked = u32::try_from(token_requests(&sandbox) - before).unwrap();
-        assert!(f64::from(asked) <= 2.0 * lives + 1.0, "{grant:?}: {asked}");
-        assert!(f64::from(asked) >= lives - 1.0, "{grant:?}: {asked}");
+        assert!(
+            f64::from(asked()) <= 2.0 * lives + 1.0,
+            "{grant:?}: {} in {lives} lives",
+            asked()
+        );
         nothing_was_spent_twice(&sandbox);
     });
 }
 
 #[test]
 fn a_renewal_ahead_of_time_keeps_no_call_waiting() {
-    const SLOW: Duration = Duration::from_millis(900);
-    let (sandbox, home) = signed_in_with(Grant::ClientCredentials, &["--token-life", "10"]);
-    let mut client = server(&sandbox, &home);
-    search(&mut client);
-    let before = token_requests(&sandbox);
-    let slow = json!({"kind": "latency", "ms": SLOW.as_millis()});
-    spoil_renewals(&sandbox, Grant::ClientCredentials, 10, &slow);
+    of_both_grants(|grant| {
+        let (sandbox, home) = signed_in(grant);
+        let profile = profile(&sandbox, &home);
+        let opened = profile.open(None).unwrap();
+        // It is time to renew, and to wait for that only in three minutes.
+        let secrets = Secrets {
+            expires_at: jiff::Timestamp::now().as_millisecond() + 4 * 60_000,
+            ..opened.secrets
+        };
+        let (kind, place) = (opened.head.kind, opened.head.place);
+        profile
+            .vault
+            .store(kind, place, &opened.key, &secrets)
+            .unwrap();
+        let before = token_requests(&sandbox);
+        spoil_renewals(&sandbox, grant, 1, &json!({"kind": "hang"}));
+        let mut client = server(&sandbox, &home);
 
-    let mut longest = Duration::ZERO;
-    let started = Instant::now();
-    while token_requests(&sandbox) == before || started.elapsed() < Duration::from_secs(10) {
-        let called = Instant::now();
+        // The first call reads the token, the second one finds that its end is near.
         search(&mut client);
-        longest = longest.max(called.elapsed());
-        client.wait_at_most(Duration::from_millis(20));
-    }
+        search(&mut client);
+        wait_for_token_requests(&sandbox, before + 1);
+        for limit in 1..=8 {
+            let answer = client.call("search_jobs", &json!({"limit": limit}));
+            assert!(answer["total"].is_number());
+        }
 
-    assert!(longest < SLOW / 2, "a call waited {longest:?}");
+        assert_eq!(token_requests(&sandbox), before + 1, "{grant:?}");
+    });
 }
 
 #[test]
@@ -379,11 +391,10 @@ fn a_token_endpoint_that_never_answers_holds_a_call_no_longer_than_it_may_take()
         spoil_renewals(&sandbox, grant, 1, &json!({"kind": "hang"}));
         expire_at_next_search(&sandbox);
 
-        let sent = Instant::now();
+        // The token request itself would go on for half a minute and say so otherwise.
         let refused = client.refusal("search_jobs", &json!({"limit": 1}));
 
         assert_eq!(refused.code(), "timeout", "{grant:?}: {refused:?}");
-        assert!(sent.elapsed() < Duration::from_secs(5), "{grant:?}");
         nothing_was_spent_twice(&sandbox);
     });
 }

@@ -1,12 +1,12 @@
 //! Giving the sign-in another sealing key, while servers use it.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use crate::support::{
-    Home, McpClient, Ran, Sandbox,
+    Home, McpClient, Ran, Sandbox, moments, rounds,
     sign_in::{
         GRANTS, Grant, command, expire_at_next_search, log_in, login, serve, server, status,
         token_requests, wait_for_token_requests, with_secret,
@@ -196,6 +196,34 @@ fn a_rotation_cut_off_at_any_step_costs_nothing() {
 }
 
 #[test]
+fn a_rotation_killed_at_any_moment_costs_nothing() {
+    let (sandbox, home) = signed_in(Grant::Browser);
+    let mut running = server(&sandbox, &home);
+    let mut cut_off = 0;
+    let count = rounds(20);
+
+    for moment in moments(count, Duration::from_millis(100)) {
+        let mut rotation = command(&sandbox, &home, &["doctor", "--rotate-key"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        running.wait_at_most(moment);
+        rotation.kill().unwrap();
+        cut_off += u32::from(!rotation.wait().unwrap().success());
+
+        expire_at_next_search(&sandbox);
+        search(&mut running);
+        search(&mut server(&sandbox, &home));
+    }
+
+    eprintln!("{cut_off} of {count} rotations were cut off");
+    succeeded(&rotate(&sandbox, &home));
+    assert!(!next_key_file(&home).exists());
+    assert_eq!(sandbox.state()["refresh_reuse"], 0);
+}
+
+#[test]
 fn what_is_done_after_a_cut_off_rotation_finds_the_right_key() {
     for step in STEPS {
         let (sandbox, home) = signed_in(Grant::ClientCredentials);
@@ -221,6 +249,28 @@ fn what_is_done_after_a_cut_off_rotation_finds_the_right_key() {
         assert!(!next_key_file(&home).exists(), "{step}");
         log_in(&sandbox, &home);
         search(&mut running);
+    }
+}
+
+#[test]
+fn a_login_cut_off_is_none_or_one() {
+    for (step, is_signed_in) in [("next key written", false), ("sign-in stored", true)] {
+        let (sandbox, home) = (Sandbox::start(), Home::new());
+        let mut running = server(&sandbox, &home);
+        let mut login = login(&sandbox, &home);
+        login.env("SF_MCP_STOP_AT", step);
+
+        let ran = with_secret(login, "sandbox-consumer-secret");
+
+        assert!(!matches!(ran.code, Some(0..=4)), "{step}: {}", ran.stderr);
+        assert_eq!(status(&sandbox, &home)["signed_in"], is_signed_in, "{step}");
+        if is_signed_in {
+            search(&mut running);
+        }
+        log_in(&sandbox, &home);
+        search(&mut running);
+        assert!(key_file(&home).exists());
+        assert!(!next_key_file(&home).exists());
     }
 }
 

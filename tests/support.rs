@@ -1,6 +1,7 @@
 //! Starts and stops the real things: a home folder, the sandbox, the server, a command.
 
 mod client;
+pub(crate) mod hosting;
 mod http;
 #[cfg(target_os = "linux")]
 pub(crate) mod keyring;
@@ -11,6 +12,7 @@ pub(crate) mod small_disk;
 use std::{
     path::Path,
     process::{Command, Output, Stdio},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -25,7 +27,7 @@ pub(crate) const NOW: &str = "2026-11-18T14:30";
 pub(crate) const TODAY: &str = "2026-11-18";
 pub(crate) const ZONE: &str = "America/Chicago";
 /// No answer is waited for longer than this: something hangs then.
-pub(crate) const HANG_GUARD: std::time::Duration = std::time::Duration::from_secs(30);
+pub(crate) const HANG_GUARD: Duration = Duration::from_secs(30);
 
 /// A folder of its own for what the program keeps between runs.
 pub(crate) struct Home(TempDir);
@@ -80,9 +82,39 @@ pub(crate) fn run(home: &Home, arguments: &[&str]) -> Ran {
     output.unwrap().into()
 }
 
-/// How often a long test repeats: `usual` times, or as often as `SF_MCP_TEST_ROUNDS` says.
+/// Whether these programs are here. If not, the reason for a skipped test is printed; on CI they must be.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_installed(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here =
+        |name: &&&str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    let missing: Vec<&&str> = programs.iter().filter(|name| !is_here(name)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "not installed: {missing:?}"
+    );
+    eprintln!("SKIPPED, nothing was checked: these are not installed: {missing:?}");
+    false
+}
+
+/// How often a long test repeats: `usual` times, or so many times more as `SF_MCP_TEST_ROUNDS` says. With 10 they
+/// are 20 rounds of sixteen processes and 500 kills for each kind of sign-in.
 pub(crate) fn rounds(usual: u32) -> u32 {
-    std::env::var("SF_MCP_TEST_ROUNDS").map_or(usual, |rounds| rounds.parse().unwrap())
+    let times = std::env::var("SF_MCP_TEST_ROUNDS").map_or(1, |times| times.parse().unwrap());
+    usual * times
+}
+
+/// Moments up to `latest`, other ones in every run.
+pub(crate) fn moments(count: u32, latest: Duration) -> impl Iterator<Item = Duration> {
+    let chance = std::hash::RandomState::new();
+    let latest = u64::try_from(latest.as_micros()).unwrap();
+    (0..count).map(move |round| {
+        let chance = std::hash::BuildHasher::hash_one(&chance, round);
+        Duration::from_micros(chance % latest)
+    })
 }
 
 /// The rows of a list in an answer.

@@ -1,17 +1,14 @@
-//! A stored sign-in that was changed, damaged, moved, or has no room.
-
-use std::path::PathBuf;
+//! A stored sign-in that was changed, damaged, or moved, and a process that is looked into.
 
 use rusqlite::Connection;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{
     Home, Ran, Refusal, Sandbox,
     sign_in::{
-        GRANTS, Grant, command, expire_at_next_search, log_in, login_with, serve, server, status,
-        token_requests,
+        command, expire_at_next_search, log_in, login_with, refusal_of_new_server, serve, server,
+        tokens_file, works,
     },
-    small_disk::SmallDisk,
 };
 
 /// Every value of a sign-in.
@@ -30,12 +27,8 @@ fn signed_in() -> (Sandbox, Home) {
     (sandbox, home)
 }
 
-fn file(home: &Home) -> PathBuf {
-    home.path().join("state/default/tokens.db")
-}
-
 fn edit(home: &Home, statement: &str, parameters: impl rusqlite::Params) {
-    let changed = Connection::open(file(home))
+    let changed = Connection::open(tokens_file(home))
         .unwrap()
         .execute(statement, parameters)
         .unwrap();
@@ -43,7 +36,7 @@ fn edit(home: &Home, statement: &str, parameters: impl rusqlite::Params) {
 }
 
 fn value(home: &Home, column: &str) -> Vec<u8> {
-    Connection::open(file(home))
+    Connection::open(tokens_file(home))
         .unwrap()
         .query_row(
             "SELECT value FROM sealed WHERE name = ?1",
@@ -61,17 +54,6 @@ fn set(home: &Home, column: &str, value: &[u8]) {
     );
 }
 
-/// What a new server says to a call. It must not have asked for a token, nor have panicked.
-fn refusal(sandbox: &Sandbox, home: &Home) -> Refusal {
-    let before = token_requests(sandbox);
-    let mut client = server(sandbox, home);
-    let refused = client.refusal("search_jobs", &json!({"limit": 1}));
-    assert_eq!(token_requests(sandbox), before);
-    let log = client.finish().stderr;
-    assert!(!log.contains("panicked"), "{log}");
-    refused
-}
-
 fn names_file_and_remedy(refused: &Refusal, case: &str) {
     for part in ["tokens.db", "sf-mcp login"] {
         assert!(
@@ -80,11 +62,6 @@ fn names_file_and_remedy(refused: &Refusal, case: &str) {
             refused.text
         );
     }
-}
-
-fn works(sandbox: &Sandbox, home: &Home) {
-    let answer = server(sandbox, home).call("search_jobs", &json!({"limit": 1}));
-    assert!(answer["total"].is_number());
 }
 
 fn status_of(sandbox: &Sandbox, home: &Home) -> Ran {
@@ -109,7 +86,10 @@ fn a_changed_byte_in_any_value_is_noticed() {
             changed[at] ^= 1;
             set(&home, column, &changed);
 
-            names_file_and_remedy(&refusal(&sandbox, &home), &format!("{column} {part}"));
+            names_file_and_remedy(
+                &refusal_of_new_server(&sandbox, &home),
+                &format!("{column} {part}"),
+            );
         }
         set(&home, column, &sealed);
     }
@@ -123,14 +103,17 @@ fn a_value_cut_short_or_missing_is_noticed() {
         let sealed = value(&home, column);
         for length in [0, 1, 12, 13, 28, sealed.len() - 1] {
             set(&home, column, &sealed[..length]);
-            names_file_and_remedy(&refusal(&sandbox, &home), &format!("{column} {length}"));
+            names_file_and_remedy(
+                &refusal_of_new_server(&sandbox, &home),
+                &format!("{column} {length}"),
+            );
         }
         set(&home, column, &sealed);
     }
     for column in &COLUMNS[..4] {
         let sealed = value(&home, column);
         edit(&home, "DELETE FROM sealed WHERE name = ?1", [column]);
-        names_file_and_remedy(&refusal(&sandbox, &home), column);
+        names_file_and_remedy(&refusal_of_new_server(&sandbox, &home), column);
         edit(
             &home,
             "INSERT INTO sealed VALUES (?1, ?2)",
@@ -149,7 +132,10 @@ fn values_swapped_between_columns_do_not_open() {
             set(&home, one, &values.1);
             set(&home, other, &values.0);
 
-            names_file_and_remedy(&refusal(&sandbox, &home), &format!("{one} and {other}"));
+            names_file_and_remedy(
+                &refusal_of_new_server(&sandbox, &home),
+                &format!("{one} and {other}"),
+            );
 
             set(&home, one, &values.0);
             set(&home, other, &values.1);
@@ -163,7 +149,7 @@ fn another_profile_s_sign_in_does_not_open_even_with_its_key() {
     let (sandbox, home) = signed_in();
     let state = home.path().join("state");
     std::fs::create_dir(state.join("other")).unwrap();
-    std::fs::copy(file(&home), state.join("other/tokens.db")).unwrap();
+    std::fs::copy(tokens_file(&home), state.join("other/tokens.db")).unwrap();
     std::fs::copy(
         home.path().join("default.key"),
         home.path().join("other.key"),
@@ -205,7 +191,7 @@ fn words_that_no_version_writes_are_no_panic() {
 #[test]
 fn a_file_cut_short_is_told_and_mended_as_the_message_says() {
     let (sandbox, home) = signed_in();
-    let whole = std::fs::read(file(&home)).unwrap();
+    let whole = std::fs::read(tokens_file(&home)).unwrap();
     let size = whole.len();
     let mut failures = Vec::new();
     // SQLite takes what is shorter than its header for a new file.
@@ -222,9 +208,9 @@ fn a_file_cut_short_is_told_and_mended_as_the_message_says() {
         size - 4096,
         size - 1,
     ] {
-        std::fs::write(file(&home), &whole[..length]).unwrap();
+        std::fs::write(tokens_file(&home), &whole[..length]).unwrap();
 
-        let refused = refusal(&sandbox, &home);
+        let refused = refusal_of_new_server(&sandbox, &home);
         refused.says("sf-mcp login");
         if length >= 512 {
             refused.says("tokens.db");
@@ -233,7 +219,7 @@ fn a_file_cut_short_is_told_and_mended_as_the_message_says() {
         assert!(matches!(status.code, Some(1 | 3)), "{length} bytes");
 
         if refused.text.contains("move it away") {
-            std::fs::remove_file(file(&home)).unwrap();
+            std::fs::remove_file(tokens_file(&home)).unwrap();
         }
         let ran = login_with(&sandbox, &home, "sandbox-consumer-secret");
         if ran.code != Some(0) {
@@ -241,7 +227,7 @@ fn a_file_cut_short_is_told_and_mended_as_the_message_says() {
                 "{length} bytes: {}; then: {}",
                 refused.text, ran.stderr
             ));
-            std::fs::remove_file(file(&home)).unwrap();
+            std::fs::remove_file(tokens_file(&home)).unwrap();
             log_in(&sandbox, &home);
         }
         works(&sandbox, &home);
@@ -267,223 +253,37 @@ fn garbage_beside_the_file_does_no_harm() {
 #[test]
 fn a_newer_file_is_refused_and_left_as_it_is() {
     let (sandbox, home) = signed_in();
-    let newer = Connection::open(file(&home)).unwrap();
+    let newer = Connection::open(tokens_file(&home)).unwrap();
     newer.pragma_update(None, "user_version", 99).unwrap();
     drop(newer);
-    let before = std::fs::read(file(&home)).unwrap();
+    let before = std::fs::read(tokens_file(&home)).unwrap();
 
-    refusal(&sandbox, &home).says("was written by a newer sf-mcp; update this one");
+    refusal_of_new_server(&sandbox, &home).says("was written by a newer sf-mcp; update this one");
     let status = status_of(&sandbox, &home);
     assert!(status.stderr.contains("newer sf-mcp"), "{}", status.stderr);
     let login = login_with(&sandbox, &home, "sandbox-consumer-secret");
     assert_eq!(login.code, Some(1));
     assert!(login.stderr.contains("newer sf-mcp"), "{}", login.stderr);
 
-    assert!(std::fs::read(file(&home)).unwrap() == before);
+    assert!(std::fs::read(tokens_file(&home)).unwrap() == before);
 }
 
-/// The sign-in is for the mounted home, where there is one.
-fn on_a_small_disk(grant: Grant) -> Option<(Sandbox, SmallDisk)> {
-    let disk = SmallDisk::mount()?;
-    let sandbox = Sandbox::with(&["--requests", "0"]);
-    grant.log_in(&sandbox, disk.home());
-    Some((sandbox, disk))
-}
-
-#[test]
-fn a_read_only_folder_is_told_and_spends_nothing() {
-    let Some((sandbox, disk)) = on_a_small_disk(Grant::Browser) else {
-        return;
+/// What a program of that user finds out about a process: whether it may see its environment and its memory.
+#[cfg(target_os = "linux")]
+fn may_look_into(user: Option<u32>, process: u32) -> [bool; 2] {
+    use std::{
+        os::unix::process::CommandExt,
+        process::{Command, Stdio},
     };
-    let mut client = server(&sandbox, disk.home());
-    client.call("search_jobs", &json!({"limit": 1}));
-    let before = token_requests(&sandbox);
-    disk.make_read_only();
-
-    expire_at_next_search(&sandbox);
-    let refused = client.refusal("search_jobs", &json!({"limit": 2}));
-
-    refused.says("Read-only file system");
-    refused.says(&disk.home().path().display().to_string());
-    refusal(&sandbox, disk.home()).says("Read-only file system");
-    assert_eq!(token_requests(&sandbox), before);
-    let login = login_with(&sandbox, disk.home(), "sandbox-consumer-secret");
-    assert_eq!(login.code, Some(1), "{}", login.stdout);
-    assert!(
-        login.stderr.contains("Read-only file system"),
-        "{}",
-        login.stderr
-    );
-
-    disk.make_writable();
-    client.call("search_jobs", &json!({"limit": 3}));
-}
-
-#[test]
-fn calls_are_served_from_a_read_only_folder_while_the_token_lasts() {
-    for grant in GRANTS {
-        let Some((sandbox, disk)) = on_a_small_disk(grant) else {
-            return;
-        };
-        let mut running = server(&sandbox, disk.home());
-        running.call("search_jobs", &json!({"limit": 1}));
-        let before = token_requests(&sandbox);
-        disk.make_read_only();
-
-        running.call("search_jobs", &json!({"limit": 2}));
-        works(&sandbox, disk.home());
-        assert_eq!(status(&sandbox, disk.home())["signed_in"], true);
-        assert_eq!(token_requests(&sandbox), before);
-        let rotation = command(&sandbox, disk.home(), &["doctor", "--rotate-key"]).output();
-        let rotation = Ran::from(rotation.unwrap());
-        assert_eq!(rotation.code, Some(1), "{}", rotation.stdout);
-        assert!(rotation.stderr.contains("Read-only"), "{}", rotation.stderr);
-
-        disk.make_writable();
-        works(&sandbox, disk.home());
-    }
-}
-
-/// The side files of a killed process are there, or only some of them.
-#[test]
-fn a_read_only_folder_with_an_unfinished_log_is_read_or_told() {
-    for (without, is_served) in [(None, true), (Some("tokens.db-shm"), false)] {
-        let Some((sandbox, disk)) = on_a_small_disk(Grant::ClientCredentials) else {
-            return;
-        };
-        let folder = disk.home().path().join("state/default");
-        let writing = Connection::open(file(disk.home())).unwrap();
-        writing
-            .execute("UPDATE login SET generation = generation + 1", [])
-            .unwrap();
-        let side_files = ["tokens.db-wal", "tokens.db-shm"];
-        let left = side_files.map(|name| std::fs::read(folder.join(name)).unwrap());
-        drop(writing);
-        for (name, bytes) in side_files.iter().zip(left) {
-            if without != Some(*name) {
-                std::fs::write(folder.join(name), bytes).unwrap();
-            }
+    ["environ", "mem"].map(|part| {
+        let mut open = Command::new("sh");
+        open.args(["-c", &format!("exec 3< /proc/{process}/{part}")])
+            .stderr(Stdio::null());
+        if let Some(user) = user {
+            open.uid(user);
         }
-        disk.make_read_only();
-
-        if is_served {
-            works(&sandbox, disk.home());
-        } else {
-            let refused = refusal(&sandbox, disk.home());
-            refused.says("tokens.db");
-            refused.says("make its folder writable");
-        }
-        disk.make_writable();
-        works(&sandbox, disk.home());
-    }
-}
-
-#[test]
-fn a_login_on_a_full_disk_stores_nothing() {
-    let Some(disk) = SmallDisk::mount() else {
-        return;
-    };
-    let sandbox = Sandbox::start();
-    for free_pages in 0..30 {
-        disk.fill(free_pages);
-        let ran = login_with(&sandbox, disk.home(), "sandbox-consumer-secret");
-        disk.make_room();
-
-        if ran.code == Some(0) {
-            return works(&sandbox, disk.home());
-        }
-        assert_eq!(ran.code, Some(1), "{free_pages} pages were free");
-        assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
-        let status = status(&sandbox, disk.home());
-        assert_eq!(
-            status["signed_in"], false,
-            "{free_pages} pages were free: {}",
-            ran.stderr
-        );
-    }
-    panic!("thirty pages are enough for a sign-in");
-}
-
-#[test]
-fn a_login_on_a_full_disk_leaves_the_earlier_one_in_place() {
-    let Some((sandbox, disk)) = on_a_small_disk(Grant::ClientCredentials) else {
-        return;
-    };
-    let mut failures = Vec::new();
-    for free_pages in 0..24 {
-        disk.fill(free_pages);
-        login_with(&sandbox, disk.home(), "sandbox-consumer-secret");
-        disk.make_room();
-
-        let mut client = server(&sandbox, disk.home());
-        let answer = client.answer_to_call("search_jobs", &json!({"limit": 1}));
-        if answer["result"]["isError"] == true {
-            let text = &answer["result"]["content"][0]["text"];
-            failures.push(format!("{free_pages} pages were free: {text}"));
-            log_in(&sandbox, disk.home());
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
-}
-
-#[test]
-fn a_renewal_on_a_full_disk_spends_no_refresh_token_that_it_cannot_replace() {
-    let Some((sandbox, disk)) = on_a_small_disk(Grant::Browser) else {
-        return;
-    };
-    let mut failures = Vec::new();
-    for free_pages in 0..24 {
-        let mut client = server(&sandbox, disk.home());
-        client.call("search_jobs", &json!({"limit": 1}));
-        let before = sandbox.state()["refreshes"].clone();
-        disk.fill(free_pages);
-        expire_at_next_search(&sandbox);
-        let first = client.answer_to_call("search_jobs", &json!({"limit": 2}));
-        disk.make_room();
-        let after = sandbox.state()["refreshes"].clone();
-        let second = client.answer_to_call("search_jobs", &json!({"limit": 3}));
-
-        let is_lost = second["result"]["isError"] == true;
-        let is_spent = first["result"]["isError"] == true && after != before;
-        if is_lost || is_spent {
-            let text = |answer: &Value| answer["result"]["content"][0]["text"].to_string();
-            failures.push(format!(
-                "{free_pages} pages were free: {before} refreshes, then {after}: {:.300}; then: {:.200}",
-                text(&first),
-                text(&second)
-            ));
-        }
-        if is_lost {
-            Grant::Browser.log_in(&sandbox, disk.home());
-        }
-    }
-    assert!(failures.is_empty(), "{failures:#?}");
-    assert_eq!(sandbox.state()["refresh_reuse"], 0);
-}
-
-#[test]
-fn a_full_disk_is_called_that_and_not_damage() {
-    let Some((sandbox, disk)) = on_a_small_disk(Grant::Browser) else {
-        return;
-    };
-    for free_pages in 0..6 {
-        let mut client = server(&sandbox, disk.home());
-        client.call("search_jobs", &json!({"limit": 1}));
-        disk.fill(free_pages);
-        expire_at_next_search(&sandbox);
-        let renewal = client.refusal("search_jobs", &json!({"limit": 2})).text;
-        let login = login_with(&sandbox, disk.home(), "sandbox-consumer-secret").stderr;
-        disk.make_room();
-
-        for text in [renewal, login] {
-            let words = text.to_lowercase();
-            let is_clear = words.contains("full") || words.contains("no space");
-            assert!(
-                is_clear && !words.contains("damaged"),
-                "{free_pages} pages were free: {text}"
-            );
-        }
-    }
+        open.status().unwrap().success()
+    })
 }
 
 /// Only its owner's root may look into a process that the kernel must not dump.
@@ -513,10 +313,16 @@ fn a_serving_process_cannot_be_dumped_or_looked_into() {
         .env("SF_MCP_HOME", folder.path().join("home"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
+    let mut other = Command::new("sleep");
+    other.arg("60");
     // What belongs to root anyway would show nothing.
-    if folder.path().metadata().unwrap().uid() == 0 {
-        serve.uid(NOBODY);
+    let is_root = folder.path().metadata().unwrap().uid() == 0;
+    let user = is_root.then_some(NOBODY);
+    if let Some(user) = user {
+        serve.uid(user);
+        other.uid(user);
     }
+    let other = other.spawn().unwrap();
     let mut child = serve.spawn().unwrap();
     let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "tests", "version": "1"}}});
@@ -530,8 +336,15 @@ fn a_serving_process_cannot_be_dumped_or_looked_into() {
     let owner = std::fs::metadata(format!("/proc/{}/environ", child.id()))
         .unwrap()
         .uid();
-    child.kill().unwrap();
-    child.wait().unwrap();
+    let looked_into = may_look_into(user, child.id());
+    let [sees_other, _] = may_look_into(user, other.id());
+    for mut process in [child, other] {
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
 
     assert_eq!(owner, 0, "the process is dumpable");
+    // The kernel asks for the same right as for attaching a debugger.
+    assert_eq!(looked_into, [false, false]);
+    assert!(sees_other, "another process of the same user can be seen");
 }

@@ -10,7 +10,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     sync::mpsc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use zeroize::Zeroizing;
@@ -44,6 +44,8 @@ pub enum Place {
     Environment,
     Keychain,
     File,
+    /// Made of the device token in the environment.
+    Device,
 }
 
 impl Place {
@@ -53,11 +55,12 @@ impl Place {
             Self::Environment => "environment",
             Self::Keychain => "keychain",
             Self::File => "file",
+            Self::Device => "device token",
         }
     }
 
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Environment, Self::Keychain, Self::File]
+        [Self::Environment, Self::Keychain, Self::File, Self::Device]
             .into_iter()
             .find(|place| place.word() == word)
     }
@@ -72,6 +75,13 @@ pub enum Error {
     NotInEnvironment,
     #[error("{0} cannot be used: {1}")]
     BadEnvironment(&'static str, seal::Error),
+    #[error("this file belongs to a device token that is not set here (SF_MCP_DEVICE_TOKEN)")]
+    NoDevice,
+    #[error(
+        "what is kept here is sealed with a key made of SF_MCP_DEVICE_TOKEN, and nothing was changed; a new bundle of the \
+         hosting service brings a new token and with it a new key"
+    )]
+    OfDevice,
     #[error("no key can be made: {0}")]
     NotMade(seal::Error),
     #[error(
@@ -129,6 +139,8 @@ pub struct Places {
     file: PathBuf,
     /// The keychain knows one `sf-mcp`; profiles and homes are told apart by the entry's user.
     entry: String,
+    /// The key of a device token from the environment.
+    device: Option<SealingKey>,
 }
 
 /// A key and where it is kept, with the reason where that is not the keychain.
@@ -144,7 +156,21 @@ impl Places {
         Self {
             file: paths.key_file(),
             entry: paths.profile_folder().display().to_string(),
+            device: None,
         }
+    }
+
+    /// The same for what is kept for a device token from the environment.
+    #[must_use]
+    pub fn with_device(self, key: SealingKey) -> Self {
+        Self {
+            device: Some(key),
+            ..self
+        }
+    }
+
+    pub fn read_device(&self) -> Result<SealingKey, Error> {
+        self.device.clone().ok_or(Error::NoDevice)
     }
 
     pub fn file(&self) -> &Path {
@@ -195,6 +221,9 @@ impl Places {
 
     /// Makes a key that is to replace the one with the id `old`, and puts it beside it.
     pub fn put_next(&self, place: Place, old: &str) -> Result<SealingKey, Error> {
+        if place == Place::Device {
+            return Err(Error::OfDevice);
+        }
         if place == Place::Environment {
             let next = from_environment(Slot::Next)?.ok_or(Error::NoNextInEnvironment)?;
             return if next.id() == old {
@@ -215,17 +244,20 @@ impl Places {
     /// Puts the next key into the place of the one in use: once it is the recorded one. The user does so for variables.
     pub fn promote(&self, place: Place) -> Result<(), Error> {
         match place {
-            Place::Environment => Ok(()),
+            Place::Environment | Place::Device => Ok(()),
             Place::File => paths::replace(&self.file_of(Slot::Next), &self.file)
                 .map_err(|problem| self.bad_file(Slot::InUse, &problem)),
             Place::Keychain => {
                 let (next, in_use) = (self.entry_of(Slot::Next), self.entry_of(Slot::InUse));
+                let started = Instant::now();
                 limited(PATIENCE, move || {
                     let next = keychain_entry(&next)?;
                     let key = Zeroizing::new(next.get_secret()?);
                     let in_use = keychain_entry(&in_use)?;
+                    still_awaited(started, PATIENCE)?;
                     in_use.set_secret(&key)?;
                     if *in_use.get_secret().map(Zeroizing::new)? == *key {
+                        still_awaited(started, PATIENCE)?;
                         next.delete_credential()?;
                     }
                     Ok(())
@@ -259,22 +291,21 @@ impl Places {
     /// Reads the key with that id, and says where it was. When there is none, returns the key in use all the same.
     pub fn read(&self, place: Place, id: &str) -> Result<(SealingKey, Slot), Error> {
         let in_use = self.read_slot(place, Slot::InUse);
-        match &in_use {
-            Ok(key) if key.id() == id => {}
-            Err(problem) if !problem.is_about_the_key() => {}
-            _ => {
-                if let Ok(next) = self.read_slot(place, Slot::Next)
-                    && next.id() == id
-                {
-                    return Ok((next, Slot::Next));
-                }
-                // It may have been put into use between the two looks.
-                return self
-                    .read_slot(place, Slot::InUse)
-                    .map(|key| (key, Slot::InUse));
-            }
+        let may_be_the_next = match &in_use {
+            Ok(key) => key.id() != id,
+            Err(problem) => problem.is_about_the_key(),
+        };
+        if !may_be_the_next {
+            return in_use.map(|key| (key, Slot::InUse));
         }
-        in_use.map(|key| (key, Slot::InUse))
+        if let Ok(next) = self.read_slot(place, Slot::Next)
+            && next.id() == id
+        {
+            return Ok((next, Slot::Next));
+        }
+        // It may have been put into use between the two looks.
+        self.read_slot(place, Slot::InUse)
+            .map(|key| (key, Slot::InUse))
     }
 
     fn read_slot(&self, place: Place, slot: Slot) -> Result<SealingKey, Error> {
@@ -289,6 +320,7 @@ impl Places {
                 SealingKey::from_base64(&text).map_err(|_| Error::NotInKeychain)
             }
             Place::File => self.read_file(slot),
+            Place::Device => self.read_device(),
         }
     }
 
@@ -300,11 +332,14 @@ impl Places {
 
     pub fn remove_slot(&self, place: Place, slot: Slot) -> Result<(), Error> {
         match place {
-            Place::Environment => Ok(()),
+            Place::Environment | Place::Device => Ok(()),
             Place::Keychain => {
                 let entry = self.entry_of(slot);
+                let started = Instant::now();
                 match limited(PATIENCE, move || {
-                    keychain_entry(&entry)?.delete_credential()
+                    let entry = keychain_entry(&entry)?;
+                    still_awaited(started, PATIENCE)?;
+                    entry.delete_credential()
                 }) {
                     Ok(()) | Err(Error::NotInKeychain) => Ok(()),
                     Err(problem) => Err(problem),
@@ -326,17 +361,14 @@ impl Places {
         let entry = self.entry_of(Slot::Next);
         let text = key.to_base64();
         let expected = text.clone();
-        let started = std::time::Instant::now();
+        let started = Instant::now();
         let read = limited(patience, move || {
             let entry = keychain_entry(&entry)?;
             match entry.get_secret().map(Zeroizing::new) {
                 Ok(_) | Err(keyring::Error::NoEntry) => {}
                 Err(problem) => return Err(problem),
             }
-            if started.elapsed() >= patience {
-                // Nobody waits any more: the key has gone elsewhere.
-                return Err(keyring::Error::NoEntry);
-            }
+            still_awaited(started, patience)?;
             entry.set_secret(text.as_bytes())?;
             Ok(entry.get_secret().map(Zeroizing::new))
         })?;
@@ -452,6 +484,15 @@ fn limited<T: Send + 'static>(
             Err(Error::Unavailable("it failed unexpectedly".to_owned()))
         }
     }
+}
+
+/// Nothing is changed in a keychain for somebody who has given up: the lock is no longer held, and another key may
+/// be there by now.
+fn still_awaited(started: Instant, patience: Duration) -> Result<(), keyring::Error> {
+    if started.elapsed() < patience {
+        return Ok(());
+    }
+    Err(keyring::Error::NoEntry)
 }
 
 /// An entry of the system's keychain. On Linux the connection is made anew each time: a kept one is of no use

@@ -12,7 +12,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     time::Instant,
@@ -21,13 +20,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
+        broker::{self, Broker},
         lock,
         master_key::{self, Places},
         oauth,
         rotation::Opened,
-        session::renewal::{Renewal, Renewed},
+        session::{
+            renewal::{Renewal, Renewed},
+            token::{AHEAD, MARGIN, Token, living, usable},
+        },
         steps,
-        vault::{self, Kind, Secrets, Vault},
+        vault::{self, Head, Kind, Means, Vault},
     },
     config::Credentials,
     paths::Paths,
@@ -37,13 +40,12 @@ use crate::{
 mod renewal;
 #[cfg(test)]
 mod tests;
+pub mod token;
 
-/// No request starts with a token that has less than this left.
-const MARGIN: (Duration, u32) = (Duration::from_mins(1), 5);
-/// From here on a call renews the token in the background while it still uses the old one.
-const AHEAD: (Duration, u32) = (Duration::from_mins(5), 2);
 /// How long new tokens are tried to be written before somebody is told.
 const WRITING: Duration = Duration::from_secs(5);
+/// Who could not be asked is not asked again so soon while there is a token that lives.
+const AGAIN: Duration = Duration::from_secs(15);
 /// A request for a token ends after 30 s, and what it brings must be written.
 const SETTLING: Duration = Duration::from_secs(35);
 const ENDING: &str = "sf-mcp is ending";
@@ -58,8 +60,10 @@ pub enum Error {
     SignedOut,
     #[error("{0}. Check the client id and secret, then run `sf-mcp login`")]
     Refused(String),
-    #[error("the sign-in has ended ({0}). Run `sf-mcp login` again")]
-    Ended(String),
+    #[error("the sign-in has ended ({reason}). {remedy}")]
+    Ended { reason: String, remedy: String },
+    #[error("{0}")]
+    Lender(#[from] broker::Error),
     #[error("{0}")]
     Vault(Arc<vault::Error>),
     #[error("{0}")]
@@ -76,43 +80,26 @@ pub enum Error {
     Unwritten { path: String, problem: String },
 }
 
-impl From<vault::Error> for Error {
-    fn from(problem: vault::Error) -> Self {
-        Self::Vault(Arc::new(problem))
-    }
-}
-
-/// An access token and how long it lasts, on this process's own clock.
-#[derive(Clone, Debug)]
-pub struct Token {
-    secret: SecretString,
-    expires: Instant,
-    /// Of what life, so that short ones are not renewed all the time.
-    life: Duration,
-}
-
-impl Token {
-    fn new(secret: SecretString, left: Duration) -> Self {
-        let left = left.min(oauth::LONGEST_LIFE);
-        Self {
-            secret,
-            expires: Instant::now() + left,
-            life: left,
+impl Error {
+    fn ended(head: &Head, reason: String) -> Self {
+        Self::Ended {
+            reason,
+            remedy: head.remedy(),
         }
     }
 
-    /// The one place where a token leaves: the value of an `Authorization` header.
-    pub fn header(&self) -> String {
-        format!("Bearer {}", self.secret.expose_secret())
+    /// Whether the same may work in a moment, so that a token that still lives is worth using.
+    fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(_) | Self::Lender(broker::Error::Unavailable { .. })
+        )
     }
+}
 
-    fn is(&self, other: &Token) -> bool {
-        self.secret.expose_secret() == other.secret.expose_secret()
-    }
-
-    /// `least`, or that share of a short life.
-    fn has_left(&self, (least, share): (Duration, u32)) -> bool {
-        self.expires.saturating_duration_since(Instant::now()) > least.min(self.life / share)
+impl From<vault::Error> for Error {
+    fn from(problem: vault::Error) -> Self {
+        Self::Vault(Arc::new(problem))
     }
 }
 
@@ -122,7 +109,7 @@ enum Source {
     /// Credentials of the environment or of the sandbox; nothing is kept.
     Credentials(Credentials),
     /// The profile's sign-in.
-    Profile(Profile),
+    Profile(Box<Profile>),
     Nobody,
 }
 
@@ -133,6 +120,8 @@ pub struct Profile {
     pub places: Places,
     pub lock_file: PathBuf,
     pub stamp_file: PathBuf,
+    /// Named by the environment: it is signed in by that alone.
+    pub device: Option<Broker>,
 }
 
 impl Profile {
@@ -143,6 +132,7 @@ impl Profile {
             places: Places::new(paths),
             lock_file: paths.lock_file(),
             stamp_file: paths.stamp_file(),
+            device: None,
         }
     }
 
@@ -174,7 +164,7 @@ struct Known {
 }
 
 /// The signed-in state of one company in this process.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session(Arc<Inner>);
 
 #[derive(Debug)]
@@ -189,6 +179,8 @@ struct Inner {
     /// One task renews; the others wait here and then find the new token.
     gate: Arc<Mutex<()>>,
     renewing_ahead: AtomicBool,
+    /// When nobody could be asked: a token that still lives is used meanwhile.
+    in_vain: std::sync::Mutex<Option<Instant>>,
     /// New tokens that could not be written yet; changed only behind the gate.
     unwritten: RwLock<Option<Unwritten>>,
     /// No renewal begins any more.
@@ -207,7 +199,7 @@ impl Session {
     pub fn new(origin: String, credentials: Option<Credentials>, profile: Option<Profile>) -> Self {
         let source = match (credentials, profile) {
             (Some(credentials), _) => Source::Credentials(credentials),
-            (None, Some(profile)) => Source::Profile(profile),
+            (None, Some(profile)) => Source::Profile(Box::new(profile)),
             (None, None) => Source::Nobody,
         };
         Self(Arc::new(Inner {
@@ -218,6 +210,7 @@ impl Session {
             key_problem: std::sync::Mutex::new(None),
             gate: Arc::default(),
             renewing_ahead: AtomicBool::new(false),
+            in_vain: std::sync::Mutex::default(),
             unwritten: RwLock::new(None),
             closing: CancellationToken::new(),
         }))
@@ -278,6 +271,39 @@ impl Session {
                 "the renewal of the sign-in was interrupted".to_owned(),
             ))
         })
+    }
+
+    /// The hosting service that lends the tokens, where one does.
+    pub async fn lender(&self) -> Result<Option<Broker>, Error> {
+        let Source::Profile(profile) = &self.0.source else {
+            return Ok(None);
+        };
+        if let Some(device) = &profile.device {
+            return Ok(Some(device.clone()));
+        }
+        // The kind is known without the key, for which a keychain may be slow.
+        let vault = profile.vault.clone();
+        let head = blocking(move || Ok(vault.head()?)).await?;
+        if head.ok_or(Error::SignedOut)?.kind != Kind::Device {
+            return Ok(None);
+        }
+        match self.0.read(profile).await?.secrets.means {
+            Means::Device(broker) => Ok(Some(broker)),
+            Means::Client { .. } => Ok(None),
+        }
+    }
+
+    /// Whether there can be one at all.
+    pub fn may_be_lent(&self) -> bool {
+        matches!(self.0.source, Source::Profile(_))
+    }
+
+    /// Changes whenever somebody signs in or out.
+    pub fn stamped(&self) -> Option<SystemTime> {
+        match &self.0.source {
+            Source::Profile(profile) => profile.stamped(),
+            _ => None,
+        }
     }
 
     /// Lets no renewal begin any more and waits for the one under way: before the process ends.
@@ -386,7 +412,7 @@ impl Inner {
                     grant = asked => grant.map_err(refused)?,
                     () = self.closing.cancelled() => return Err(Error::Unavailable(ENDING.to_owned())),
                 };
-                let token = Token::new(grant.access_token, grant.expires_in);
+                let token = Token::new(grant.access_token, &self.origin, grant.expires_in);
                 self.keep(&token, None);
                 Ok(token)
             }
@@ -406,12 +432,16 @@ impl Inner {
         than: Option<&Token>,
     ) -> Result<Token, Error> {
         self.write_late().await?;
+        profile.enrol().await?;
         let Opened { head, secrets, .. } = self.read(profile).await?;
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
-        if let Some(reason) = head.ended {
-            return Err(Error::Ended(reason));
+        if let Some(reason) = head.ended.clone() {
+            return Err(Error::ended(&head, reason));
+        }
+        if let Some(token) = living(&secrets, than).filter(|_| self.was_in_vain()) {
+            return Ok(token);
         }
         let held = tokio::select! {
             taken = lock::take(profile.lock_file.clone()) => taken?,
@@ -425,9 +455,10 @@ impl Inner {
         if let Some(token) = usable(&secrets, than) {
             return Ok(token);
         }
-        if let Some(reason) = head.ended {
-            return Err(Error::Ended(reason));
+        if let Some(reason) = head.ended.clone() {
+            return Err(Error::ended(&head, reason));
         }
+        let last = living(&secrets, than);
         let renewal = Renewal {
             origin: &self.origin,
             http,
@@ -437,10 +468,19 @@ impl Inner {
             secrets,
             closing: &self.closing,
         };
-        let renewed = renewal.run().await?;
+        let renewed = match renewal.run().await {
+            Ok(renewed) => renewed,
+            // The last minute of a token is better than no answer at all.
+            Err(problem) if problem.may_pass() => {
+                *self.in_vain.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                return last.ok_or(problem);
+            }
+            Err(problem) => return Err(problem),
+        };
         let life = u64::try_from(renewed.secrets.life).unwrap_or(0);
         let token = Token::new(
             renewed.secrets.access_token.clone(),
+            &renewed.secrets.api_url,
             Duration::from_millis(life),
         );
         // Whatever becomes of the file, this process can go on with them.
@@ -506,8 +546,8 @@ impl Inner {
                 Err(problem) if started.elapsed() + wait < WRITING => {
                     tracing::info!(%problem, "the new tokens cannot be written yet");
                 }
-                // The id and secret bring another token; nothing is lost.
-                Err(problem) if kind == Kind::ClientCredentials => {
+                // Another token can be asked for; nothing is lost.
+                Err(problem) if kind.is_repeatable() => {
                     tracing::warn!(%problem, "the new token is in memory only");
                     self.set_unwritten(None);
                     return Ok(true);
@@ -522,6 +562,11 @@ impl Inner {
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
+    }
+
+    fn was_in_vain(&self) -> bool {
+        let at = *self.in_vain.lock().unwrap_or_else(PoisonError::into_inner);
+        at.is_some_and(|at| at.elapsed() < AGAIN)
     }
 
     fn forget(&self) {
@@ -556,19 +601,6 @@ impl Inner {
     }
 }
 
-/// The stored token, when it lasts and is not the one that was rejected.
-fn usable(secrets: &Secrets, than: Option<&Token>) -> Option<Token> {
-    let left = secrets.expires_at - jiff::Timestamp::now().as_millisecond();
-    // A clock that was set back must not make a token last longer than it was given.
-    let left = u64::try_from(left.min(secrets.life)).ok()?;
-    let token = Token {
-        life: Duration::from_millis(u64::try_from(secrets.life).unwrap_or(0)),
-        ..Token::new(secrets.access_token.clone(), Duration::from_millis(left))
-    };
-    let rejected = than.is_some_and(|than| than.is(&token));
-    Some(token).filter(|token| !rejected && token.has_left(MARGIN))
-}
-
 fn refused(problem: oauth::Error) -> Error {
     match problem {
         oauth::Error::Refused(_) => Error::Refused(problem.to_string()),
@@ -577,7 +609,7 @@ fn refused(problem: oauth::Error) -> Error {
 }
 
 /// SQLite and the keychain block, so they run off the async threads.
-async fn blocking<T: Send + 'static>(
+pub(in crate::auth) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let done = tokio::task::spawn_blocking(work).await;

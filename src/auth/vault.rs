@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
-    auth::master_key::Place,
+    auth::{broker::Broker, master_key::Place},
     database,
     seal::{self, SealingKey},
 };
@@ -21,6 +21,8 @@ pub enum Kind {
     ClientCredentials,
     /// An OAuth App that a person allowed in the browser: only its refresh token brings new ones.
     AuthorizationCode,
+    /// A device of a hosting service, which lends a token at any time.
+    Device,
 }
 
 impl Kind {
@@ -28,15 +30,21 @@ impl Kind {
         match self {
             Self::ClientCredentials => "client_credentials",
             Self::AuthorizationCode => "authorization_code",
+            Self::Device => "device",
         }
     }
 
     fn from_word(word: &str) -> Self {
-        if word == "authorization_code" {
-            Self::AuthorizationCode
-        } else {
-            Self::ClientCredentials
+        match word {
+            "authorization_code" => Self::AuthorizationCode,
+            "device" => Self::Device,
+            _ => Self::ClientCredentials,
         }
+    }
+
+    /// Whether tokens can be asked for again, so that an answer that was lost costs nothing.
+    pub fn is_repeatable(self) -> bool {
+        self != Self::AuthorizationCode
     }
 }
 
@@ -52,16 +60,46 @@ pub struct Head {
     pub intent_at: Option<i64>,
     /// Why no further token can be had without signing in again.
     pub ended: Option<String>,
-    /// The service the sign-in is for.
+    /// The service that gives out the tokens.
     pub origin: String,
+}
+
+impl Head {
+    /// What to do once the sign-in has ended.
+    pub fn remedy(&self) -> String {
+        match (self.kind, self.place) {
+            (Kind::Device, Place::Device) => {
+                "Get a new bundle there and put its SF_MCP_DEVICE_TOKEN in the place of the old one; `sf-mcp logout` forgets \
+                 the old one"
+                    .to_owned()
+            }
+            (Kind::Device, _) => format!(
+                "Run `sf-mcp login --supervisor {}`, or get a new bundle there and run `sf-mcp login --bundle FILE`",
+                self.origin
+            ),
+            _ => "Run `sf-mcp login` again".to_owned(),
+        }
+    }
+}
+
+/// What tokens are asked for with.
+#[derive(Clone, Debug)]
+pub enum Means {
+    /// An OAuth client of Service Fusion.
+    Client {
+        id: SecretString,
+        secret: SecretString,
+    },
+    Device(Broker),
 }
 
 /// The tokens and what they are renewed with.
 #[derive(Clone, Debug)]
 pub struct Secrets {
-    pub client_id: SecretString,
-    pub client_secret: SecretString,
+    pub means: Means,
     pub access_token: SecretString,
+    /// The API that the access token is for. It is sent nowhere else.
+    pub api_url: String,
     /// Unix ms.
     pub expires_at: i64,
     /// From issue to expiry, in ms.
@@ -141,12 +179,13 @@ impl Vault {
 
     /// Opens every value, as they stood at one moment.
     pub fn secrets(&self, key: &SealingKey, head: &Head) -> Result<Secrets, Error> {
-        self.same_service(head)?;
         let mut connection = database::open_to_read(&self.path)?;
         let transaction = self.sqlite(connection.transaction())?;
-        // A rotation may have come between reading the head and this.
+        // A rotation or a login may have come between reading the head and this.
         let now = self.sqlite(read_head(&transaction))?;
-        self.same_key(now.as_ref().unwrap_or(head), key)?;
+        let head = now.as_ref().unwrap_or(head);
+        self.same_service(head)?;
+        self.same_key(head, key)?;
         let text = |column: &str| -> Result<Option<SecretString>, Error> {
             let sealed: Option<Vec<u8>> = self.sqlite(
                 transaction
@@ -161,7 +200,7 @@ impl Vault {
                 return Ok(None);
             };
             let plain = key
-                .open(&sealed, &self.place(column))
+                .open(&sealed, &self.place(&head.origin, column))
                 .map_err(|source| self.does_not_open(source))?;
             let text = String::from_utf8(plain.to_vec())
                 .map_err(|_| self.does_not_open(seal::Error::DoesNotOpen))?;
@@ -173,9 +212,19 @@ impl Vault {
         let lasts = needed("expires_at")?;
         let (expires_at, life) = lasts.expose_secret().split_once(' ').unwrap_or_default();
         Ok(Secrets {
-            client_id: needed("client_id")?,
-            client_secret: needed("client_secret")?,
+            means: match head.kind {
+                Kind::Device => Broker::new(head.origin.clone(), needed("device_token")?)
+                    .map(Means::Device)
+                    .ok_or_else(|| self.does_not_open(seal::Error::DoesNotOpen))?,
+                Kind::ClientCredentials | Kind::AuthorizationCode => Means::Client {
+                    id: needed("client_id")?,
+                    secret: needed("client_secret")?,
+                },
+            },
             access_token: needed("access_token")?,
+            // Service Fusion's own tokens are for the address that gives them out.
+            api_url: text("api_url")?
+                .map_or_else(|| head.origin.clone(), |url| url.expose_secret().to_owned()),
             expires_at: expires_at.parse().unwrap_or(0),
             life: life.parse().unwrap_or(0),
             refresh_token: text("refresh_token")?,
@@ -186,7 +235,8 @@ impl Vault {
     }
 
     fn same_service(&self, head: &Head) -> Result<(), Error> {
-        if head.origin == self.origin {
+        // A hosting service says itself which API its tokens are for.
+        if head.kind == Kind::Device || head.origin == self.origin {
             return Ok(());
         }
         Err(Error::OtherService {
@@ -215,7 +265,7 @@ impl Vault {
         let update = "UPDATE login SET key_id = ?2 WHERE id = 1 AND key_id = ?1";
         self.sqlite(transaction.execute(update, (old.id(), new.id())))?;
         for (column, sealed) in self.sqlite(read_sealed(&transaction))? {
-            let place = self.place(&column);
+            let place = self.place(&head.origin, &column);
             let resealed = old
                 .open(&sealed, &place)
                 .and_then(|plain| new.seal(&plain, &place))
@@ -247,7 +297,7 @@ impl Vault {
                 "INSERT INTO login (id, kind, key_place, key_id, origin, generation) VALUES (1, ?1, ?2, ?3, ?4, 1)
                  ON CONFLICT (id) DO UPDATE SET kind = ?1, key_place = ?2, key_id = ?3, origin = ?4, generation = generation + 1,
                  intent_at = NULL, ended = NULL",
-                (kind.word(), place.word(), key.id(), &self.origin),
+                (kind.word(), place.word(), key.id(), self.issuer(secrets)),
             )?;
             insert(&transaction, &sealed)?;
             transaction.commit()?;
@@ -340,20 +390,27 @@ impl Vault {
         secrets: &Secrets,
     ) -> Result<Vec<(&'static str, Vec<u8>)>, Error> {
         let expires_at = format!("{} {}", secrets.expires_at, secrets.life);
+        let issuer = self.issuer(secrets);
         let mut plain = vec![
-            ("client_id", secrets.client_id.expose_secret()),
-            ("client_secret", secrets.client_secret.expose_secret()),
             ("access_token", secrets.access_token.expose_secret()),
+            ("api_url", secrets.api_url.as_str()),
             ("expires_at", expires_at.as_str()),
             ("account", secrets.account.as_str()),
         ];
+        match &secrets.means {
+            Means::Client { id, secret } => plain.extend([
+                ("client_id", id.expose_secret()),
+                ("client_secret", secret.expose_secret()),
+            ]),
+            Means::Device(broker) => plain.push(("device_token", broker.token().expose_secret())),
+        }
         if let Some(refresh_token) = &secrets.refresh_token {
             plain.push(("refresh_token", refresh_token.expose_secret()));
         }
         plain
             .into_iter()
             .map(|(column, text)| {
-                let sealed = key.seal(text.as_bytes(), &self.place(column));
+                let sealed = key.seal(text.as_bytes(), &self.place(issuer, column));
                 sealed
                     .map(|sealed| (column, sealed))
                     .map_err(|source| self.does_not_open(source))
@@ -361,12 +418,17 @@ impl Vault {
             .collect()
     }
 
-    /// What a value is bound to: moved to another profile, column or schema it does not open.
-    fn place(&self, column: &str) -> String {
-        format!(
-            "sf-mcp tokens 1\n{}\n{}\n{column}",
-            self.profile, self.origin
-        )
+    /// Who gives out these tokens.
+    fn issuer<'a>(&'a self, secrets: &'a Secrets) -> &'a str {
+        match &secrets.means {
+            Means::Client { .. } => &self.origin,
+            Means::Device(broker) => broker.host(),
+        }
+    }
+
+    /// What a value is bound to: moved to another profile, service, column or schema it does not open.
+    fn place(&self, issuer: &str, column: &str) -> String {
+        format!("sf-mcp tokens 1\n{}\n{issuer}\n{column}", self.profile)
     }
 
     fn shown(&self) -> String {

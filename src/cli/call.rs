@@ -42,7 +42,7 @@ async fn call(
     let (sender, steps) = mpsc::unbounded_channel();
     let call = Call::new(server.company(), cancelled.clone(), Some(sender));
     let showing = tokio::spawn(show_progress(steps));
-    let client = Arc::clone(&server.company().client);
+    let company = Arc::clone(server.company());
     let outcome = tokio::select! {
         outcome = server.run(tool, arguments, call) => Ok(outcome),
         () = serve::asked_to_stop() => {
@@ -51,7 +51,7 @@ async fn call(
         }
     };
     showing.abort();
-    serve::settle(&client).await;
+    serve::settle(&company).await;
     match outcome? {
         Some(Ok(answer)) => {
             let answer = Value::Object(answer.0);
@@ -68,7 +68,7 @@ async fn call(
             }
             let exit = match problem.code() {
                 "invalid_argument" => Exit::Usage,
-                "signed_out" => Exit::SignedOut,
+                "signed_out" | "suspended" | "reconnect_required" => Exit::SignedOut,
                 "unreachable" => Exit::Unreachable,
                 _ => Exit::Failed,
             };

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use crate::{
-    auth::session::{Profile, Session},
-    config::{Config, Credentials},
+    auth::{
+        broker::Broker,
+        session::{Profile, Session},
+    },
+    cli::{Exit, Failure},
+    config::{Config, Credentials, Device},
     sandbox::{self, Sandbox},
     server::call::Company,
     service_fusion::{
@@ -13,6 +17,7 @@ use crate::{
         journal::Journal,
         reference::Reference,
     },
+    usage::Usage,
 };
 
 /// A company, and the sandbox behind it where it is a simulated one.
@@ -23,7 +28,7 @@ pub(super) struct Connected {
 }
 
 /// Prepares everything; nothing is sent yet. The files are opened at the first call.
-pub(super) async fn connect(config: &Config) -> std::io::Result<Connected> {
+pub(super) async fn connect(config: &Config) -> Result<Connected, Failure> {
     let (origin, credentials, sandbox) = if config.demo {
         let sandbox = Sandbox::start(sandbox_options(config)).await?;
         let credentials = Credentials {
@@ -44,10 +49,15 @@ pub(super) async fn connect(config: &Config) -> std::io::Result<Connected> {
         None => Ledger::memory(),
     };
     let budget = Budget::new(ledger, config.rate_window);
-    let profile = paths.map(|paths| Profile::new(paths, &config.profile, &config.api_url));
-    let session = Session::new(origin.clone(), credentials, profile);
+    let profile = if credentials.is_some() {
+        None
+    } else {
+        profile(config)?
+    };
+    let session = Session::new(origin, credentials, profile);
     let company = Company {
-        client: Arc::new(Client::new(origin, session, budget)),
+        usage: Usage::new(session.clone(), paths.cloned(), config.usage_every),
+        client: Arc::new(Client::new(session, budget)),
         reference: Reference::default(),
         journal: Journal::new(paths.map(crate::paths::Paths::database)),
         clock: config.clock.clone(),
@@ -60,6 +70,37 @@ pub(super) async fn connect(config: &Config) -> std::io::Result<Connected> {
         company,
         _sandbox: sandbox,
     })
+}
+
+/// The device of a hosting service that the environment names.
+pub(super) fn device() -> Result<Option<Broker>, Failure> {
+    let usage = |problem: String| Failure::new(Exit::Usage, problem);
+    let Some(device) = Device::from_environment().map_err(|problem| usage(problem.to_string()))?
+    else {
+        return Ok(None);
+    };
+    let broker = Broker::new(device.supervisor, device.token).ok_or_else(|| {
+        usage(
+            "SF_MCP_DEVICE_TOKEN cannot be a device token; take it from the bundle once more, whole"
+                .to_owned(),
+        )
+    })?;
+    Ok(Some(broker))
+}
+
+/// Whose sign-in counts where there are no credentials: the environment's device, else the profile's login.
+pub(super) fn profile(config: &Config) -> Result<Option<Profile>, Failure> {
+    let device = device()?;
+    let (name, origin) = (&config.profile, &config.api_url);
+    match (&config.paths, device) {
+        (Some(paths), None) => Ok(Some(Profile::new(paths, name, origin))),
+        (Some(paths), Some(device)) => Ok(Some(Profile::of_device(paths, name, origin, device))),
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(Failure::new(
+            Exit::Failed,
+            "this system names no home folder, and lent tokens are kept in a file; set SF_MCP_HOME",
+        )),
+    }
 }
 
 fn sandbox_options(config: &Config) -> sandbox::Options {

@@ -1,11 +1,13 @@
 //! `sf-mcp doctor`: checks everything that can go wrong and says how to mend each.
 
+mod clients;
+
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::session::{self, Profile},
-    cli::{Exit, Failure, company, print, runtime, serve},
+    auth::session,
+    cli::{Exit, Failure, company, print, runtime, serve, status},
     config::{Config, Credentials},
     paths,
     server::call::Call,
@@ -16,6 +18,18 @@ use crate::{
 struct Check {
     name: &'static str,
     finding: Finding,
+    /// The commands that mend it, in order; none where the text says what to do.
+    mend: Vec<String>,
+}
+
+impl Check {
+    fn new(name: &'static str, finding: Finding) -> Self {
+        Self {
+            name,
+            finding,
+            mend: Vec::new(),
+        }
+    }
 }
 
 enum Finding {
@@ -30,10 +44,10 @@ enum Finding {
 
 pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
     let mut checks = vec![
-        Check {
-            name: "settings",
-            finding: Finding::Good(format!("profile {}, {}", config.profile, config.api_url)),
-        },
+        Check::new(
+            "settings",
+            Finding::Good(format!("profile {}, {}", config.profile, config.api_url)),
+        ),
         time_zone(config),
         folder(config),
     ];
@@ -46,6 +60,7 @@ pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
         runtime.shutdown_background();
         checks.extend(found?);
     }
+    checks.extend(clients::look(config));
     show(&checks, as_json)?;
     let worst = checks.iter().find_map(|check| match check.finding {
         Finding::Bad { exit, .. } => Some(exit),
@@ -65,7 +80,7 @@ fn show(checks: &[Check], as_json: bool) -> Result<(), Failure> {
             .iter()
             .map(|check| {
                 let (state, text) = described(check);
-                json!({"check": check.name, "state": state, "text": text})
+                json!({"check": check.name, "state": state, "text": text, "mend": check.mend})
             })
             .collect();
         print(&serde_json::to_string_pretty(&json!({"checks": rows}))?);
@@ -74,6 +89,9 @@ fn show(checks: &[Check], as_json: bool) -> Result<(), Failure> {
     for check in checks {
         let (state, text) = described(check);
         print(&format!("{state:<8} {:<16} {text}", check.name));
+        if !check.mend.is_empty() {
+            print(&format!("{:25} run: {}", "", check.mend.join("  then  ")));
+        }
     }
     Ok(())
 }
@@ -94,10 +112,7 @@ fn time_zone(config: &Config) -> Check {
             config.clock.now().strftime("%A %H:%M")
         ))
     };
-    Check {
-        name: "time zone",
-        finding,
-    }
+    Check::new("time zone", finding)
 }
 
 fn folder(config: &Config) -> Check {
@@ -123,20 +138,15 @@ fn folder(config: &Config) -> Check {
             }
         }
     };
-    Check {
-        name: "folder",
-        finding,
-    }
+    Check::new("folder", finding)
 }
 
 fn sign_in(config: &Config) -> Check {
-    Check {
-        name: "sign-in",
-        finding: read_sign_in(config).unwrap_or_else(|problem| Finding::Bad {
-            problem,
-            exit: Exit::SignedOut,
-        }),
-    }
+    let finding = read_sign_in(config).unwrap_or_else(|problem| Finding::Bad {
+        problem,
+        exit: Exit::SignedOut,
+    });
+    Check::new("sign-in", finding)
 }
 
 fn read_sign_in(config: &Config) -> Result<Finding, String> {
@@ -149,21 +159,34 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
         ));
     }
     let nobody = || "nobody is signed in; run `sf-mcp login`".to_owned();
-    let paths = config.paths.as_ref().ok_or_else(nobody)?;
-    let profile = Profile::new(paths, &config.profile, &config.api_url);
+    let profile = company::profile(config)
+        .map_err(|problem| problem.message)?
+        .ok_or_else(nobody)?;
+    if let Some(device) = &profile.device
+        && profile.vault.head().is_ok_and(|head| head.is_none())
+    {
+        return Ok(Finding::Good(format!(
+            "SF_MCP_SUPERVISOR_URL and SF_MCP_DEVICE_TOKEN are set; nothing was asked of {} yet",
+            device.host()
+        )));
+    }
     let opened = profile.open(None).map_err(|problem| match problem {
         session::Error::SignedOut => nobody(),
         problem => problem.to_string(),
     })?;
     let (head, secrets) = (opened.head, opened.secrets);
     match head.ended {
-        Some(reason) => Err(format!(
-            "the sign-in has ended ({reason}); run `sf-mcp login`"
+        Some(ref reason) => Err(format!(
+            "the sign-in has ended ({reason}). {}",
+            head.remedy()
         )),
         None => Ok(Finding::Good(format!(
-            "{}, key in the {}",
-            secrets.account,
-            head.place.word()
+            "{}, encrypted with {}{}",
+            status::account(&head, &secrets),
+            status::key(&profile, head.place),
+            status::usage_left(config, &secrets)
+                .map(|left| format!("; usage events: {left}"))
+                .unwrap_or_default()
         ))),
     }
 }
@@ -177,7 +200,7 @@ async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
         answer = company.client.get("me", &call.patience) => Ok(answer),
         () = serve::asked_to_stop() => Err(Failure::new(Exit::Failed, "interrupted")),
     };
-    serve::settle(&company.client).await;
+    serve::settle(&company).await;
     let finding = match answer? {
         Ok(answer) => {
             let me = Record::new((*answer).clone());
@@ -189,7 +212,9 @@ async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
         Err(problem) => Finding::Bad {
             exit: match problem {
                 Error::SignedOut { .. } => Exit::SignedOut,
-                Error::Unreachable { .. } | Error::Timeout { .. } => Exit::Unreachable,
+                Error::Unreachable { .. } | Error::NoLender { .. } | Error::Timeout { .. } => {
+                    Exit::Unreachable
+                }
                 _ => Exit::Failed,
             },
             problem: problem.to_string(),
@@ -197,13 +222,10 @@ async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
     };
     let (left, limit) = company.client.budget().left().await;
     Ok(vec![
-        Check {
-            name: "Service Fusion",
-            finding,
-        },
-        Check {
-            name: "requests",
-            finding: Finding::Good(format!("{left} of {limit} left this minute")),
-        },
+        Check::new("Service Fusion", finding),
+        Check::new(
+            "requests",
+            Finding::Good(format!("{left} of {limit} left this minute")),
+        ),
     ])
 }

@@ -1,6 +1,6 @@
 //! `sf-mcp install` and `uninstall`: our entry in the files of AI clients.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use clap::{
     Args,
@@ -14,8 +14,11 @@ use crate::{
         entry::{Entry, Outcome, Previous},
         place::{Folders, Location},
     },
-    config::Settings,
+    config::{SERVICE_FUSION, Settings},
 };
+
+/// Never to be found in a client's file.
+const SECRET: [&str; 2] = ["SF_MCP_CLIENT_SECRET", "SF_MCP_KEY"];
 
 #[derive(Args)]
 pub(super) struct Clients {
@@ -41,7 +44,8 @@ impl Clients {
         if !self.clients.is_empty() {
             warn_of_settings_left_out(given);
         }
-        self.each(|client, at| {
+        self.each(|client, folders, at| {
+            let entry = seen_from(at, folders, &entry);
             if self.print {
                 return Ok(snippet(client, at, &entry));
             }
@@ -56,7 +60,7 @@ impl Clients {
     }
 
     pub(super) fn uninstall(&self) -> Result<Exit, Failure> {
-        self.each(|client, at| {
+        self.each(|client, _, at| {
             let plan = client.plan_uninstall(&at.file)?;
             if self.print && plan.outcome == Outcome::Removed {
                 let (title, file) = (client.title, at.file.display());
@@ -74,7 +78,7 @@ impl Clients {
     /// One client's trouble does not keep the others from being done.
     fn each(
         &self,
-        work: impl Fn(&Client, &Location) -> Result<String, Error>,
+        work: impl Fn(&Client, &Folders, &Location) -> Result<String, Error>,
     ) -> Result<Exit, Failure> {
         let Some(folders) = Folders::of_this_user() else {
             return Err(Failure::new(
@@ -89,7 +93,7 @@ impl Clients {
         let mut exit = Exit::Done;
         for client in self.clients.iter().filter_map(|name| Client::find(name)) {
             for at in client.locations(&folders) {
-                match work(client, &at) {
+                match work(client, &folders, &at) {
                     Ok(text) => print(&text),
                     Err(problem) => {
                         eprintln!("sf-mcp: {}: {problem}", client.title);
@@ -102,7 +106,8 @@ impl Clients {
     }
 }
 
-/// This program, wherever the client starts it from, with the flags given now that decide what it serves.
+/// This program, wherever the client starts it from, with the flags given now that decide what it serves and
+/// the variables that decide where it finds its sign-in: clients do not inherit a shell's.
 fn entry(given: &Settings) -> Result<Entry, Failure> {
     let program = std::env::current_exe()?;
     let Some(command) = program.to_str() else {
@@ -130,7 +135,50 @@ fn entry(given: &Settings) -> Result<Entry, Failure> {
     Ok(Entry {
         command: command.to_owned(),
         args,
+        env: variables(given)?,
     })
+}
+
+fn variables(given: &Settings) -> Result<BTreeMap<String, String>, Failure> {
+    let mut env = BTreeMap::new();
+    if let Some(home) = &given.home {
+        let home = std::path::absolute(home)?;
+        let Some(home) = home.to_str() else {
+            return Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "SF_MCP_HOME, {}, cannot be written into a client's file: the path is not UTF-8",
+                    home.display()
+                ),
+            ));
+        };
+        env.insert("SF_MCP_HOME".to_owned(), home.to_owned());
+    }
+    if let Some(url) = given.api_url.as_deref().filter(|_| !given.demo) {
+        let url = url.trim_end_matches('/');
+        if url != SERVICE_FUSION {
+            env.insert("SF_MCP_API_URL".to_owned(), url.to_owned());
+        }
+    }
+    Ok(env)
+}
+
+/// A Flatpak has folders of its own; ours are found with the variables that name this user's.
+fn seen_from(at: &Location, folders: &Folders, entry: &Entry) -> Entry {
+    let mut entry = entry.clone();
+    if !at.flatpak || entry.env.contains_key("SF_MCP_HOME") {
+        return entry;
+    }
+    let state = folders.state.as_deref();
+    for (name, folder) in [
+        ("XDG_CONFIG_HOME", Some(folders.config.as_path())),
+        ("XDG_STATE_HOME", state),
+    ] {
+        if let Some(folder) = folder.and_then(Path::to_str) {
+            entry.env.insert(name.to_owned(), folder.to_owned());
+        }
+    }
+    entry
 }
 
 /// They are the company's or the machine's, so that all clients should have them.
@@ -139,12 +187,18 @@ fn warn_of_settings_left_out(given: &Settings) {
         ("time_zone", given.time_zone.is_some()),
         ("max_answer", given.max_answer.is_some()),
         ("timeout", given.timeout.is_some()),
-        ("api_url", given.api_url.is_some()),
     ];
     for (name, _) in settings.iter().filter(|(_, given)| *given) {
         eprintln!(
             "sf-mcp: `{name}` is not written into clients: put it into config.toml, where all of them get it"
         );
+    }
+    for name in SECRET {
+        if !given.demo && std::env::var_os(name).is_some_and(|value| !value.is_empty()) {
+            eprintln!(
+                "sf-mcp: {name} is a secret and is not written into clients, which do not see this shell's: sign in with `sf-mcp login`, or set it for the whole session"
+            );
+        }
     }
 }
 
@@ -157,7 +211,7 @@ fn snippet(client: &Client, at: &Location, entry: &Entry) -> String {
     )
 }
 
-fn told(client: &Client, at: &Location, plan: &Plan, backup: Option<&std::path::Path>) -> String {
+fn told(client: &Client, at: &Location, plan: &Plan, backup: Option<&Path>) -> String {
     let (title, file) = (client.title, at.file.display());
     let mut text = match &plan.outcome {
         Outcome::Added => format!("{title}: entered {SERVER} into {file}"),
@@ -208,7 +262,7 @@ fn overview(folders: &Folders) -> String {
             let found = if at.installed { "found" } else { "not found" };
             let _ = writeln!(
                 text,
-                "  {:<14}  {found:<9}  {:<15}  {}",
+                "  {:<15}  {found:<9}  {:<15}  {}",
                 client.name,
                 state(client, &at),
                 at.file.display()

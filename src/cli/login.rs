@@ -1,8 +1,11 @@
 //! `sf-mcp login`: proves credentials with a real token, then keeps them sealed.
 
+mod asked;
 mod browser;
+mod bundle;
+pub(super) mod hosted;
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 
 use anyhow::Context;
 use clap::Args;
@@ -12,19 +15,17 @@ use serde_json::Value;
 use crate::{
     auth::{
         lock,
-        master_key::{Chosen, Keychain, Slot},
+        master_key::{Chosen, Keychain, Place, Slot},
         oauth::{self, Grant},
         session::Profile,
-        vault::{Kind, Secrets},
+        steps,
+        vault::{Kind, Means, Secrets},
     },
-    cli::{Exit, Failure, print, runtime},
+    cli::{Exit, Failure, on_profile, print, runtime, status},
     config::Config,
+    paths::Paths,
     service_fusion::{client::build_http, record::Record},
 };
-
-const WHERE: &str = "\
-In Service Fusion, an administrator opens the developer settings and makes an \"OAuth Consumer\" \
-(or, for --browser, an \"OAuth App\"). Its id and secret are asked for here.";
 
 #[derive(Args)]
 pub(super) struct Login {
@@ -52,23 +53,12 @@ pub(super) struct Login {
     #[arg(long, env = "SF_MCP_KEYCHAIN", value_enum, default_value = "auto")]
     keychain: Keychain,
 
-    /// Sign in with a bundle of a hosting service (not available yet).
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["browser", "client_id"])]
-    bundle: Option<std::path::PathBuf>,
-
-    /// Sign in through a hosting service (not available yet).
-    #[arg(long, value_name = "URL", conflicts_with_all = ["browser", "client_id", "bundle"])]
-    supervisor: Option<String>,
+    #[command(flatten)]
+    hosted: hosted::Hosted,
 }
 
 impl Login {
     pub(super) fn run(&self, config: &Config) -> Result<Exit, Failure> {
-        if self.bundle.is_some() || self.supervisor.is_some() {
-            return Err(Failure::new(
-                Exit::Failed,
-                "hosting services do not exist yet in this version; sign in with a client id and secret, or --browser",
-            ));
-        }
         if config.demo {
             return Err(Failure::new(
                 Exit::Usage,
@@ -80,88 +70,69 @@ impl Login {
             .as_ref()
             .context("this system names no home folder; set SF_MCP_HOME")?;
         let profile = Profile::new(paths, &config.profile, &config.api_url);
-        let (client_id, client_secret) = self.credentials()?;
+        let (kind, secrets) = if self.hosted.is_meant() {
+            (Kind::Device, self.hosted.sign_in(config)?)
+        } else {
+            self.sign_in(config)?
+        };
+        hosted::warn_of_environment();
+        let before = hosted::device_of(&profile);
+        let chosen = self.keep(&profile, kind, &secrets)?;
+        if let Some(before) = before {
+            hosted::replaced(config, paths, &before, &secrets);
+        }
+        if let Some(remark) = chosen.remark {
+            print(&remark);
+        }
+        print(&welcome(config, &profile, &secrets, chosen.place));
+        Ok(Exit::Done)
+    }
+
+    /// With credentials of Service Fusion's own.
+    fn sign_in(&self, config: &Config) -> Result<(Kind, Secrets), Failure> {
+        let redirect = self.redirect()?;
+        let asking = std::io::stdin().is_terminal() && !self.client_secret_stdin;
+        asked::explain(redirect.as_ref(), asking, self.port.is_some());
+        let client_id = asked::client_id(self.client_id.as_deref())?;
+        let client_secret = asked::client_secret(self.client_secret_stdin)?;
         let runtime = runtime()?;
-        let outcome = runtime.block_on(self.prove(config, &client_id, &client_secret));
+        let outcome = runtime.block_on(self.prove(config, redirect, &client_id, &client_secret));
         runtime.shutdown_background();
         let (kind, grant, account) = outcome?;
         let secrets = Secrets {
-            client_id: client_id.into(),
-            client_secret,
+            means: Means::Client {
+                id: client_id.into(),
+                secret: client_secret,
+            },
+            api_url: config.api_url.clone(),
             expires_at: jiff::Timestamp::now().as_millisecond() + life(&grant),
             life: life(&grant),
             access_token: grant.access_token,
             refresh_token: grant.refresh_token,
-            account: account.clone(),
+            account,
         };
-        let chosen = self.keep(&profile, kind, &secrets)?;
-        print(&format!(
-            "Signed in to Service Fusion as {account} (profile {}).",
-            config.profile
-        ));
-        if let Some(remark) = chosen.remark {
-            print(&remark);
-        }
-        print(
-            "AI clients on this machine use it from now on, also those that are already running. `sf-mcp status` shows it.",
-        );
-        Ok(Exit::Done)
+        Ok((kind, secrets))
     }
 
-    fn credentials(&self) -> Result<(String, SecretString), Failure> {
-        let terminal = std::io::stdin().is_terminal();
-        if self.client_id.is_none() && !terminal {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask on; give --client-id and --client-secret-stdin",
-            ));
-        }
-        if terminal && !self.client_secret_stdin {
-            eprintln!("{WHERE}\n");
-        }
-        let client_id = match &self.client_id {
-            Some(id) => id.trim().to_owned(),
-            None => asked("Client id: ")?,
-        };
-        if client_id.is_empty() {
-            return Err(Failure::new(Exit::Usage, "the client id is empty"));
-        }
-        let secret = if self.client_secret_stdin {
-            let mut line = String::new();
-            std::io::stdin()
-                .lock()
-                .read_line(&mut line)
-                .context("reading the client secret from stdin")?;
-            line.trim().to_owned()
-        } else if terminal {
-            dialoguer::Password::new()
-                .with_prompt("Client secret (not shown)")
-                .interact()
-                .context("asking for the client secret")?
-        } else {
-            return Err(Failure::new(
-                Exit::Usage,
-                "there is no terminal to ask on; pass the secret with --client-secret-stdin",
-            ));
-        };
-        if secret.is_empty() {
-            return Err(Failure::new(Exit::Usage, "the client secret is empty"));
-        }
-        Ok((client_id, secret.into()))
+    /// Taken before anything is asked: an app in Service Fusion must name this address.
+    fn redirect(&self) -> Result<Option<browser::Redirect>, Failure> {
+        self.browser
+            .then(|| browser::Redirect::on(self.port.unwrap_or(0)))
+            .transpose()
     }
 
     /// A real token and `/v1/me`: nothing is stored before both have worked.
     async fn prove(
         &self,
         config: &Config,
+        redirect: Option<browser::Redirect>,
         client_id: &str,
         secret: &SecretString,
     ) -> Result<(Kind, Grant, String), Failure> {
         let http = build_http().context("preparing the connection")?;
         let origin = &config.api_url;
-        let (kind, grant) = if self.browser {
-            let allowed =
-                browser::allow(origin, client_id, self.port.unwrap_or(0), !self.no_open).await?;
+        let (kind, grant) = if let Some(redirect) = redirect {
+            let allowed = browser::allow(origin, client_id, redirect, !self.no_open).await?;
             let grant = oauth::authorization_code(
                 &http,
                 origin,
@@ -176,7 +147,7 @@ impl Login {
             let grant = oauth::client_credentials(&http, origin, client_id, secret).await;
             (Kind::ClientCredentials, grant.map_err(sign_in_failed)?)
         };
-        let account = who(&http, origin, &grant).await?;
+        let account = who(&http, origin, &grant.access_token).await?;
         Ok((kind, grant, account))
     }
 
@@ -185,14 +156,19 @@ impl Login {
         // No process may renew the old login while it is replaced.
         let _held = lock::lock(&profile.lock_file)?;
         let (chosen, is_new) = self.sealing_key(profile)?;
+        steps::reached("next key written");
         let stored = profile
             .vault
             .store(kind, chosen.place, &chosen.key, secrets);
+        steps::reached("sign-in stored");
         if is_new {
             // When nothing was stored, an earlier login is still the one that counts, and its key is where it was.
-            let placed = match &stored {
-                Ok(()) => profile.places.promote(chosen.place),
-                Err(_) => profile.places.remove_slot(chosen.place, Slot::Next),
+            let placed = match profile.vault.head() {
+                Ok(Some(head)) if head.key_id == chosen.key.id() => {
+                    profile.places.promote(chosen.place)
+                }
+                Ok(_) => profile.places.remove_slot(chosen.place, Slot::Next),
+                Err(_) => Ok(()),
             };
             if let Err(problem) = placed {
                 tracing::warn!(%problem, "the new key stays beside its place");
@@ -228,14 +204,37 @@ impl Login {
     }
 }
 
-fn asked(prompt: &str) -> Result<String, Failure> {
-    eprint!("{prompt}");
-    let mut line = String::new();
-    std::io::stdin()
-        .lock()
-        .read_line(&mut line)
-        .context("asking for the client id")?;
-    Ok(line.trim().to_owned())
+/// What a person wants to know after a login, and what comes next. The API does not name the company.
+fn welcome(config: &Config, profile: &Profile, secrets: &Secrets, place: Place) -> String {
+    let through = match &secrets.means {
+        Means::Client { .. } => String::new(),
+        Means::Device(broker) => format!(", through {}", broker.host()),
+    };
+    let settings = config.paths.as_ref().map(Paths::config_file);
+    let settings = settings.unwrap_or_else(|| "config.toml".into());
+    [
+        format!(
+            "\nSigned in to Service Fusion as {}{through} (profile {}).\n",
+            secrets.account, config.profile
+        ),
+        format!(
+            "  kept in     {}, encrypted",
+            profile.vault.path().display()
+        ),
+        format!("  with        {}", status::key(profile, place)),
+        format!("  time zone   {}", config.clock.zone_name()),
+        "              If the company is in another one, write it as a line like".to_owned(),
+        "              time_zone = \"America/Chicago\"".to_owned(),
+        format!("              into the file {}", settings.display()),
+        format!(
+            "  next        sf-mcp install claude-desktop{}",
+            on_profile(&config.profile)
+        ),
+        "              `sf-mcp install` alone lists the other AI clients.\n".to_owned(),
+        "AI clients that have sf-mcp already use this sign-in from now on, without a restart."
+            .to_owned(),
+    ]
+    .join("\n")
 }
 
 /// In milliseconds.
@@ -248,8 +247,8 @@ fn sign_in_failed(problem: oauth::Error) -> Failure {
         oauth::Error::Refused(_) => Failure::new(
             Exit::SignedOut,
             format!(
-                "{problem}. Nothing was stored. Check the id and secret: without --browser they must be an OAuth Consumer's, \
-                 with it an OAuth App's"
+                "{problem}. Nothing was stored. Check that the id and secret were copied whole; without --browser they must be those of an \
+                 \"OAuth Consumer\", with --browser those of an \"OAuth App\" (Service Fusion: My Office > Developer Settings)"
             ),
         ),
         other => Failure::new(
@@ -260,7 +259,11 @@ fn sign_in_failed(problem: oauth::Error) -> Failure {
 }
 
 /// Who the token belongs to: the proof that it works for the API too.
-async fn who(http: &reqwest::Client, origin: &str, grant: &Grant) -> Result<String, Failure> {
+async fn who(
+    http: &reqwest::Client,
+    origin: &str,
+    access_token: &SecretString,
+) -> Result<String, Failure> {
     use secrecy::ExposeSecret;
     let unreachable = |problem: reqwest::Error| {
         let reason = oauth::without_address(problem);
@@ -273,7 +276,7 @@ async fn who(http: &reqwest::Client, origin: &str, grant: &Grant) -> Result<Stri
         .get(format!("{origin}/v1/me"))
         .header(
             "authorization",
-            format!("Bearer {}", grant.access_token.expose_secret()),
+            format!("Bearer {}", access_token.expose_secret()),
         )
         .header("accept", "application/json")
         .timeout(std::time::Duration::from_secs(30))

@@ -27,7 +27,7 @@ pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
     let place = match rotated.place {
         Place::Keychain => "in the system's keychain".to_owned(),
         Place::File => format!("in {}", profile.places.file().display()),
-        Place::Environment => "the one in SF_MCP_KEY_NEXT".to_owned(),
+        Place::Environment | Place::Device => "the one in SF_MCP_KEY_NEXT".to_owned(),
     };
     print(&format!(
         "The sign-in is sealed with a new key, {place} (profile {}). The old key opens nothing any more.",

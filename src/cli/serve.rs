@@ -7,8 +7,7 @@ use rmcp::{ServiceExt, service::ServerInitializeError, transport::io::stdio_pipe
 use crate::{
     cli::{Exit, Failure, company, runtime},
     config::Config,
-    server::{SfServer, transport::Opening},
-    service_fusion::client::Client,
+    server::{SfServer, call::Company, transport::Opening},
     tools,
 };
 
@@ -58,9 +57,9 @@ async fn serve(config: Config) -> Result<Exit, Failure> {
         tools::catalog(&config.toolsets, config.read_only),
         connected.company,
     );
-    let client = Arc::clone(&server.company().client);
+    let company = Arc::clone(server.company());
     let outcome = converse(server).await;
-    settle(&client).await;
+    settle(&company).await;
     outcome
 }
 
@@ -85,17 +84,20 @@ async fn converse(server: SfServer) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Before the process ends: a renewal that is cut off would cost the sign-in.
-pub(super) async fn settle(client: &Client) {
-    let settled = client.session().settled();
-    tokio::pin!(settled);
-    tokio::select! {
-        () = &mut settled => {}
-        () = tokio::time::sleep(Duration::from_secs(1)) => {
-            eprintln!("the sign-in is being renewed; sf-mcp ends when that is done, within half a minute");
-            settled.await;
+/// Before the process ends: a renewal that is cut off would cost the sign-in, and the last usage events are written.
+pub(super) async fn settle(company: &Company) {
+    let renewal = async {
+        let settled = company.client.session().settled();
+        tokio::pin!(settled);
+        tokio::select! {
+            () = &mut settled => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {
+                eprintln!("the sign-in is being renewed; sf-mcp ends when that is done, within half a minute");
+                settled.await;
+            }
         }
-    }
+    };
+    tokio::join!(renewal, company.usage.settled());
 }
 
 /// Ends on the signals with which clients stop a server.

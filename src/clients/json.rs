@@ -1,5 +1,7 @@
 //! Our entry in a JSON file, comments and trailing commas allowed. Everything else stays byte for byte.
 
+use std::collections::BTreeMap;
+
 use jsonc_parser::{
     CollectOptions, ParseOptions,
     ast::{Object, ObjectProp, Value},
@@ -32,15 +34,33 @@ pub(super) fn install(text: &str, key: &str, entry: &Entry, typed: bool) -> Resu
     };
     match member(servers, SERVER) {
         None => Ok(Edit::Added(insert(text, &root, servers, SERVER, &value))),
-        Some(old) if read_entry(&old.value).as_ref() == Some(entry) => Ok(Edit::Unchanged),
         Some(old) => {
-            let layout = Layout::of_member(text, &root, old);
+            let before = read_entry(&old.value);
+            let entry = entry.over(before.as_ref());
+            if before.as_ref() == Some(&entry) {
+                return Ok(Edit::Unchanged);
+            }
             let range = old.value.range();
-            let new = layout.render(&value);
+            let new = Layout::of_member(text, &root, old).render(&server(&entry, typed));
             let text = format!("{}{new}{}", &text[..range.start], &text[range.end..]);
-            Ok(Edit::Replaced(text, previous(&old.value)))
+            let previous = previous(&old.value, before.as_ref(), &entry);
+            Ok(Edit::Replaced(text, previous))
         }
     }
+}
+
+/// Every server in the text with how it is started; `None` for one that is not a program.
+pub(super) fn list(text: &str, key: &str) -> Result<Vec<(String, Option<Entry>)>, Problem> {
+    let Some(root) = parse(text)? else {
+        return Ok(Vec::new());
+    };
+    let Some(servers) = servers(text, &root, key)? else {
+        return Ok(Vec::new());
+    };
+    let named = servers.properties.iter();
+    Ok(named
+        .map(|member| (member.name.as_str().to_owned(), read_entry(&member.value)))
+        .collect())
 }
 
 /// The text without our entry and what that was; `None` when there is none.
@@ -129,12 +149,16 @@ fn position(object: &Object, name: &str) -> Option<usize> {
 }
 
 fn server(entry: &Entry, typed: bool) -> serde_json::Value {
-    let Entry { command, args } = entry;
-    if typed {
+    let Entry { command, args, env } = entry;
+    let mut server = if typed {
         json!({"type": "stdio", "command": command, "args": args})
     } else {
         json!({"command": command, "args": args})
+    };
+    if !env.is_empty() {
+        server["env"] = json!(env);
     }
+    server
 }
 
 /// `None` when this is not a local server.
@@ -145,16 +169,34 @@ fn read_entry(value: &Value) -> Option<Entry> {
     {
         return None;
     }
-    let command = member(object, "command")?.value.as_string_lit()?;
-    let args = member(object, "args")?.value.as_array()?.elements.iter();
-    let args = args.map(|word| Some(word.as_string_lit()?.value.to_string()));
+    let text = |value: &Value| Some(value.as_string_lit()?.value.to_string());
+    let args = match member(object, "args") {
+        Some(args) => args
+            .value
+            .as_array()?
+            .elements
+            .iter()
+            .map(text)
+            .collect::<Option<_>>()?,
+        None => Vec::new(),
+    };
+    let env = match member(object, "env") {
+        Some(env) => {
+            let variables = env.value.as_object()?.properties.iter();
+            variables
+                .map(|member| Some((member.name.as_str().to_owned(), text(&member.value)?)))
+                .collect::<Option<_>>()?
+        }
+        None => BTreeMap::new(),
+    };
     Some(Entry {
-        command: command.value.to_string(),
-        args: args.collect::<Option<_>>()?,
+        command: text(&member(object, "command")?.value)?,
+        args,
+        env,
     })
 }
 
-fn previous(value: &Value) -> Previous {
+fn previous(value: &Value, old: Option<&Entry>, new: &Entry) -> Previous {
     let Some(object) = value.as_object() else {
         return Previous::default();
     };
@@ -163,11 +205,7 @@ fn previous(value: &Value) -> Previous {
         Some(text.value.to_string())
     });
     let names = object.properties.iter().map(|member| member.name.as_str());
-    let lost = names.filter(|name| !["type", "command", "args", "url"].contains(name));
-    Previous {
-        target,
-        lost: lost.map(str::to_owned).collect(),
-    }
+    Previous::of(target, names, old, new)
 }
 
 /// A file of our own, below whatever comments are there.

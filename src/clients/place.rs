@@ -12,6 +12,10 @@ pub struct Folders {
     pub config: PathBuf,
     /// Where Windows keeps the folders of packaged (MSIX) programs.
     pub packages: Option<PathBuf>,
+    /// Where Linux keeps the folders of Flatpak programs.
+    pub flatpaks: Option<PathBuf>,
+    /// `~/.local/state`, where there is such a folder.
+    pub state: Option<PathBuf>,
 }
 
 impl Folders {
@@ -22,6 +26,8 @@ impl Folders {
             home: base.home_dir().to_owned(),
             config: base.config_dir().to_owned(),
             packages: cfg!(windows).then(|| base.data_local_dir().join("Packages")),
+            flatpaks: cfg!(target_os = "linux").then(|| base.home_dir().join(".var").join("app")),
+            state: base.state_dir().map(Path::to_owned),
         })
     }
 }
@@ -32,6 +38,8 @@ pub struct Location {
     pub file: PathBuf,
     /// Whether the client has left any trace of itself there.
     pub installed: bool,
+    /// Whether what the client starts sees the folders of a Flatpak instead of this user's.
+    pub flatpak: bool,
 }
 
 #[derive(Debug)]
@@ -51,10 +59,22 @@ pub(super) struct Place {
     pub(super) moved_by: Option<&'static str>,
     /// How the client's package begins on Windows. A packaged client does not read the usual file.
     pub(super) package: Option<&'static str>,
+    /// The client's id as a Flatpak. A Flatpak does not read the usual file. (Snaps of these clients do.)
+    pub(super) flatpak: Option<&'static str>,
 }
 
 impl Place {
-    /// At least one; on Windows a client may be installed in both ways.
+    /// What most clients have in common.
+    pub(super) const USUAL: Self = Self {
+        root: Root::Config,
+        file: "",
+        folder: "",
+        moved_by: None,
+        package: None,
+        flatpak: None,
+    };
+
+    /// At least one; a client may be installed in more than one way.
     pub(super) fn locations(&self, folders: &Folders) -> Vec<Location> {
         if let Some(folder) = self.moved_by.and_then(std::env::var_os)
             && !folder.is_empty()
@@ -62,6 +82,7 @@ impl Place {
             return vec![self.moved_to(Path::new(&folder))];
         }
         let mut locations = self.packaged(folders);
+        locations.extend(self.in_flatpak(folders));
         let usual = self.usual(folders);
         if usual.installed || locations.is_empty() {
             locations.push(usual);
@@ -74,6 +95,7 @@ impl Place {
         Location {
             file: folder.join(name),
             installed: folder.is_dir(),
+            flatpak: false,
         }
     }
 
@@ -85,8 +107,19 @@ impl Place {
         let file = below(root, self.file);
         Location {
             installed: below(root, self.folder).is_dir() || file.is_file(),
+            flatpak: false,
             file,
         }
+    }
+
+    /// Its folder is there once the client has run.
+    fn in_flatpak(&self, folders: &Folders) -> Option<Location> {
+        let folder = folders.flatpaks.as_ref()?.join(self.flatpak?);
+        folder.is_dir().then(|| Location {
+            file: below(&folder.join("config"), self.file),
+            installed: true,
+            flatpak: true,
+        })
     }
 
     fn packaged(&self, folders: &Folders) -> Vec<Location> {
@@ -99,6 +132,7 @@ impl Place {
             .map(|entry| Location {
                 file: below(&entry.path().join("LocalCache").join("Roaming"), self.file),
                 installed: true,
+                flatpak: false,
             })
             .collect();
         found.sort_by(|left, right| left.file.cmp(&right.file));
@@ -117,33 +151,61 @@ mod tests {
     use super::*;
     use crate::clients::Client;
 
-    fn desktop_files(folders: &Folders) -> Vec<PathBuf> {
-        let client = Client::find("claude-desktop").unwrap();
+    fn files(client: &str, folders: &Folders) -> Vec<PathBuf> {
+        let client = Client::find(client).unwrap();
         let locations = client.locations(folders);
         locations.into_iter().map(|at| at.file).collect()
+    }
+
+    fn folders(machine: &Path) -> Folders {
+        Folders {
+            home: machine.to_owned(),
+            config: machine.join("Roaming"),
+            packages: Some(machine.join("Packages")),
+            flatpaks: Some(machine.join(".var/app")),
+            state: None,
+        }
     }
 
     #[test]
     fn on_windows_the_package_comes_first_and_the_old_folder_only_if_it_is_there() {
         let machine = tempfile::tempdir().unwrap();
-        let folders = Folders {
-            home: machine.path().to_owned(),
-            config: machine.path().join("Roaming"),
-            packages: Some(machine.path().join("Packages")),
-        };
+        let folders = folders(machine.path());
         let usual = machine
             .path()
             .join("Roaming/Claude/claude_desktop_config.json");
-        assert_eq!(desktop_files(&folders), [usual.as_path()]);
+        assert_eq!(files("claude-desktop", &folders), [usual.as_path()]);
 
         std::fs::create_dir_all(machine.path().join("Packages/Claude_pzs8sxrjxfjjc")).unwrap();
         std::fs::create_dir_all(machine.path().join("Packages/Other_x")).unwrap();
         let packaged = machine.path().join(
             "Packages/Claude_pzs8sxrjxfjjc/LocalCache/Roaming/Claude/claude_desktop_config.json",
         );
-        assert_eq!(desktop_files(&folders), [packaged.as_path()]);
+        assert_eq!(files("claude-desktop", &folders), [packaged.as_path()]);
 
         std::fs::create_dir_all(machine.path().join("Roaming/Claude")).unwrap();
-        assert_eq!(desktop_files(&folders), [packaged, usual]);
+        assert_eq!(files("claude-desktop", &folders), [packaged, usual]);
+    }
+
+    #[test]
+    fn a_flatpak_comes_first_and_the_usual_folder_only_if_it_is_there() {
+        for (client, id, name) in [
+            ("vscode", "com.visualstudio.code", "Code"),
+            ("vscodium", "com.vscodium.codium", "VSCodium"),
+        ] {
+            let machine = tempfile::tempdir().unwrap();
+            let folders = folders(machine.path());
+            let usual = machine.path().join(format!("Roaming/{name}/User/mcp.json"));
+            assert_eq!(files(client, &folders), [usual.as_path()]);
+
+            std::fs::create_dir_all(machine.path().join(".var/app").join(id)).unwrap();
+            let flatpak = machine
+                .path()
+                .join(format!(".var/app/{id}/config/{name}/User/mcp.json"));
+            assert_eq!(files(client, &folders), [flatpak.as_path()]);
+
+            std::fs::create_dir_all(machine.path().join(format!("Roaming/{name}"))).unwrap();
+            assert_eq!(files(client, &folders), [flatpak, usual]);
+        }
     }
 }

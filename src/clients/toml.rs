@@ -1,8 +1,8 @@
 //! Our section in a TOML file. The parser finds the places; the text around them is not written anew.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
-use toml_edit::{Array, Document, Item, Key, Table, Value};
+use toml_edit::{Array, Document, InlineTable, Item, Key, Table, Value};
 
 use crate::clients::{
     SERVER,
@@ -12,13 +12,15 @@ use crate::clients::{
 /// Enters `entry` as the section `[key.service-fusion]`.
 pub(super) fn install(text: &str, key: &str, entry: &Entry) -> Result<Edit, Problem> {
     let document = parse(text)?;
-    let section = section(text, key, entry);
     let Some((name, old)) = ours(text, &document, key)? else {
-        return Ok(Edit::Added(append(text, &section)));
+        return Ok(Edit::Added(append(text, &section(text, key, entry))));
     };
-    if read_entry(old).as_ref() == Some(entry) {
+    let before = read_entry(old);
+    let entry = entry.over(before.as_ref());
+    if before.as_ref() == Some(&entry) {
         return Ok(Edit::Unchanged);
     }
+    let section = section(text, key, &entry);
     let ranges = ranges(text, name, old);
     let rest = cut(text, &ranges);
     // An entry without a section of its own stands where no section may begin.
@@ -28,7 +30,17 @@ pub(super) fn install(text: &str, key: &str, entry: &Entry) -> Result<Edit, Prob
         }
         _ => append(&rest, &section),
     };
-    Ok(Edit::Replaced(new, previous(old)))
+    Ok(Edit::Replaced(new, previous(old, before.as_ref(), &entry)))
+}
+
+/// Every server in the text with how it is started; `None` for one that is not a program.
+pub(super) fn list(text: &str, key: &str) -> Result<Vec<(String, Option<Entry>)>, Problem> {
+    let document = parse(text)?;
+    let servers = servers(text, &document, key)?;
+    let named = servers.iter().flat_map(|servers| servers.iter());
+    Ok(named
+        .map(|(name, item)| (name.to_owned(), read_entry(item)))
+        .collect())
 }
 
 /// The text without our section and what that was; `None` when there is none.
@@ -57,9 +69,19 @@ fn ours<'d>(
     document: &'d Document<&str>,
     key: &str,
 ) -> Result<Option<(&'d Key, &'d Item)>, Problem> {
+    let servers = servers(text, document, key)?;
+    Ok(servers.and_then(|servers| servers.get_key_value(SERVER)))
+}
+
+/// The sections of all servers.
+fn servers<'d>(
+    text: &str,
+    document: &'d Document<&str>,
+    key: &str,
+) -> Result<Option<&'d Table>, Problem> {
     match document.get(key) {
         None => Ok(None),
-        Some(Item::Table(servers)) => Ok(servers.get_key_value(SERVER)),
+        Some(Item::Table(servers)) => Ok(Some(servers)),
         Some(other) => Err(Problem::at(
             text,
             other.span().map_or(0, |span| span.start),
@@ -69,15 +91,25 @@ fn ours<'d>(
 }
 
 fn section(text: &str, key: &str, entry: &Entry) -> String {
-    let command = Value::from(entry.command.as_str());
     let args: Array = entry.args.iter().map(String::as_str).collect();
-    let args = Value::from(args);
-    let lines = [
-        format!("[{key}.{SERVER}]"),
-        format!("command = {}", command.to_string().trim()),
-        format!("args = {}", args.to_string().trim()),
+    let mut settings = vec![
+        ("command", Value::from(entry.command.as_str())),
+        ("args", Value::from(args)),
     ];
-    lines.map(|line| line + newline(text)).concat()
+    if !entry.env.is_empty() {
+        let env: InlineTable = entry
+            .env
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        settings.push(("env", Value::from(env)));
+    }
+    let newline = newline(text);
+    let settings = settings.iter().map(|(name, value)| {
+        let value = value.to_string();
+        format!("{name} = {}{newline}", value.trim())
+    });
+    format!("[{key}.{SERVER}]{newline}{}", settings.collect::<String>())
 }
 
 fn append(text: &str, section: &str) -> String {
@@ -93,28 +125,39 @@ fn append(text: &str, section: &str) -> String {
 
 fn read_entry(item: &Item) -> Option<Entry> {
     let table = item.as_table_like()?;
-    let args = table.get("args")?.as_array()?.iter();
+    let args = match table.get("args") {
+        Some(args) => {
+            let words = args.as_array()?.iter();
+            words
+                .map(|word| word.as_str().map(str::to_owned))
+                .collect::<Option<_>>()?
+        }
+        None => Vec::new(),
+    };
+    let env = match table.get("env") {
+        Some(env) => {
+            let variables = env.as_table_like()?.iter();
+            variables
+                .map(|(name, value)| Some((name.to_owned(), value.as_str()?.to_owned())))
+                .collect::<Option<_>>()?
+        }
+        None => BTreeMap::new(),
+    };
     Some(Entry {
         command: table.get("command")?.as_str()?.to_owned(),
-        args: args
-            .map(|word| word.as_str().map(str::to_owned))
-            .collect::<Option<_>>()?,
+        args,
+        env,
     })
 }
 
-fn previous(item: &Item) -> Previous {
+fn previous(item: &Item, old: Option<&Entry>, new: &Entry) -> Previous {
     let Some(table) = item.as_table_like() else {
         return Previous::default();
     };
     let target = ["command", "url"]
         .iter()
         .find_map(|name| table.get(name)?.as_str().map(str::to_owned));
-    let names = table.iter().map(|(name, _)| name);
-    let lost = names.filter(|name| !["command", "args", "url"].contains(name));
-    Previous {
-        target,
-        lost: lost.map(str::to_owned).collect(),
-    }
+    Previous::of(target, table.iter().map(|(name, _)| name), old, new)
 }
 
 /// The whole lines that make up an item, in the file's order.

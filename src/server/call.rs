@@ -31,6 +31,7 @@ use crate::{
         status::Status,
         walk::Walk,
     },
+    usage::{Caller, Usage},
 };
 
 /// The company this process serves, and what is known of it.
@@ -47,6 +48,16 @@ pub struct Company {
     /// The profile's name, which is all that names the company: the API does not.
     pub profile: String,
     pub demo: bool,
+    pub usage: Usage,
+}
+
+impl Caller {
+    fn from_request(context: &RequestContext<RoleServer>) -> Self {
+        let client = context.client_info();
+        let client = client.map(|client| format!("{}/{}", client.name, client.version));
+        let era = context.protocol_version().map(|era| era.to_string());
+        Self::new(&client.unwrap_or_default(), &era.unwrap_or_default())
+    }
 }
 
 /// A step of a long call: done, of how many, in words.
@@ -60,6 +71,7 @@ pub struct Call {
     progress: Option<mpsc::UnboundedSender<Step>>,
     steps: Arc<AtomicU32>,
     binding: Option<Binding>,
+    pub caller: Caller,
 }
 
 impl Call {
@@ -75,6 +87,7 @@ impl Call {
             progress,
             steps: Arc::default(),
             binding: None,
+            caller: Caller::terminal(),
         }
     }
 
@@ -98,7 +111,10 @@ impl Call {
     ) -> (Self, Progress) {
         let token = context.meta.get_progress_token();
         let (sender, steps) = mpsc::unbounded_channel();
-        let call = Self::new(company, context.ct.clone(), token.as_ref().map(|_| sender));
+        let call = Self {
+            caller: Caller::from_request(context),
+            ..Self::new(company, context.ct.clone(), token.as_ref().map(|_| sender))
+        };
         let progress = Progress {
             to: token.map(|token| (context.peer.clone(), token)),
             steps,

@@ -17,16 +17,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
+        broker,
         oauth::without_address,
-        session::{self, Session, Token},
+        session::{self, Session, token::Token},
     },
     service_fusion::{
         budget::Budget,
-        client::reply::{field_errors, rate_headers, read_body, retry_wait, unreadable, upstream},
+        client::{
+            asked::Asked,
+            reply::{field_errors, rate_headers, read_body, retry_wait, unreadable, upstream},
+        },
         error::Error,
     },
 };
 
+pub mod asked;
 mod reply;
 
 /// How often a GET is sent at most.
@@ -40,12 +45,13 @@ const WORTH_A_LOOK: Duration = Duration::from_secs(1);
 type Reply = Result<Arc<Value>, Error>;
 type InFlight = Shared<BoxFuture<'static, Reply>>;
 
-/// How long a caller waits, and the sign to stop.
+/// How long a caller waits, the sign to stop, and what it has asked for.
 #[derive(Clone, Debug)]
 pub struct Patience {
     pub started: Instant,
     pub deadline: Instant,
     pub cancelled: CancellationToken,
+    pub asked: Asked,
 }
 
 impl Patience {
@@ -55,6 +61,7 @@ impl Patience {
             started,
             deadline: started + limit,
             cancelled,
+            asked: Asked::default(),
         }
     }
 
@@ -72,7 +79,6 @@ impl Patience {
 /// Sends requests for one company.
 #[derive(Debug)]
 pub struct Client {
-    origin: String,
     /// Built at the first request: it costs milliseconds that a start must not.
     http: OnceLock<reqwest::Client>,
     session: Session,
@@ -88,9 +94,8 @@ enum Failure {
 }
 
 impl Client {
-    pub fn new(origin: String, session: Session, budget: Budget) -> Self {
+    pub fn new(session: Session, budget: Budget) -> Self {
         Self {
-            origin,
             http: OnceLock::new(),
             session,
             budget,
@@ -108,6 +113,7 @@ impl Client {
 
     /// Reads `path` below `/v1`. Equal reads that overlap are one request; it is dropped when nobody waits any more.
     pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Reply {
+        patience.asked.note(&Method::GET, path);
         let (shared, joined) = self.join(path, patience.deadline);
         let reply = tokio::select! {
             biased;
@@ -137,6 +143,7 @@ impl Client {
         body: String,
         patience: &Patience,
     ) -> Result<Value, Error> {
+        patience.asked.note(&Method::POST, path);
         // Waiting for the sign-in and for its turn can be given up; what follows cannot.
         let token = tokio::select! {
             biased;
@@ -264,7 +271,9 @@ impl Client {
             .ready(deadline)
             .await
             .map_err(|problem| match problem {
-                problem @ Error::Unreachable { .. } => Failure::Again(problem, None),
+                problem @ (Error::Unreachable { .. } | Error::NoLender { .. }) => {
+                    Failure::Again(problem, None)
+                }
                 problem => Failure::Final(problem),
             })?;
         self.exchange(&method, path, body, &token).await
@@ -286,7 +295,9 @@ impl Client {
         let token =
             self.session.replace(http, token).await.map_err(|problem| {
                 match signed_out(problem) {
-                    problem @ Error::Unreachable { .. } => Failure::Again(problem, None),
+                    problem @ (Error::Unreachable { .. } | Error::NoLender { .. }) => {
+                        Failure::Again(problem, None)
+                    }
                     problem => Failure::Final(problem),
                 }
             })?;
@@ -306,7 +317,7 @@ impl Client {
         token: &Token,
     ) -> Result<Response, Failure> {
         let mut request = http
-            .request(method.clone(), format!("{}/v1/{path}", self.origin))
+            .request(method.clone(), format!("{}/v1/{path}", token.origin()))
             .header("authorization", token.header())
             .header("accept", "application/json");
         if let Some(body) = body {
@@ -399,8 +410,25 @@ pub fn build_http() -> Result<reqwest::Client, reqwest::Error> {
 fn signed_out(problem: session::Error) -> Error {
     match problem {
         session::Error::Unavailable(reason) => Error::Unreachable { reason },
+        session::Error::Lender(problem) => not_lent(&problem),
         other => Error::SignedOut {
             reason: other.to_string(),
+        },
+    }
+}
+
+fn not_lent(problem: &broker::Error) -> Error {
+    let reason = problem.to_string();
+    match problem {
+        broker::Error::Unavailable { .. } => Error::NoLender { reason },
+        broker::Error::Revoked { .. } => Error::SignedOut { reason },
+        broker::Error::Suspended { .. } => Error::NotLent {
+            code: "suspended",
+            reason,
+        },
+        broker::Error::Reconnect { .. } => Error::NotLent {
+            code: "reconnect_required",
+            reason,
         },
     }
 }

@@ -28,6 +28,14 @@ pub enum Error {
     #[error("{reason}")]
     SignedOut { reason: String },
 
+    /// A hosting service lends no token; `code` is its own word for why.
+    #[error("{reason}")]
+    NotLent { code: &'static str, reason: String },
+
+    /// The hosting service cannot be used for now.
+    #[error("{reason}")]
+    NoLender { reason: String },
+
     #[error(
         "Service Fusion refuses this to the signed-in user; ask the account's administrator for the permission"
     )]
@@ -66,7 +74,8 @@ impl Error {
             Self::BudgetSpent { .. } | Self::RateLimited { .. } => "rate_limited",
             Self::SignedOut { .. } => "signed_out",
             Self::Forbidden => "forbidden",
-            Self::Unreachable { .. } => "unreachable",
+            Self::NotLent { code, .. } => code,
+            Self::Unreachable { .. } | Self::NoLender { .. } => "unreachable",
             Self::Upstream { .. } | Self::Malformed { .. } => "upstream_failure",
             Self::Timeout { .. } => "timeout",
             Self::UnknownOutcome { .. } => "unknown_outcome",
@@ -81,6 +90,7 @@ impl Error {
             Self::BudgetSpent { .. }
                 | Self::RateLimited { .. }
                 | Self::Unreachable { .. }
+                | Self::NoLender { .. }
                 | Self::Upstream { .. }
                 | Self::Malformed { .. }
                 | Self::Timeout { .. }

@@ -39,6 +39,11 @@ impl List {
         Self::Technicians,
     ];
 
+    /// Whether `path` asks for this list.
+    pub(super) fn is_at(self, path: &str) -> bool {
+        path.split('?').next() == Some(self.resource().path)
+    }
+
     fn resource(self) -> &'static Resource {
         match self {
             Self::JobStatuses => &JOB_STATUSES,

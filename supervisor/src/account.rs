@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{Problem, ProblemDetails},
-    store::{self, Entry, Token},
+    store::{self, Change, Token},
     tokens::Kind,
     web::{Caller, Json},
 };
@@ -178,17 +178,10 @@ pub async fn remove(
             "`confirm` must be the company's name as it is written; nothing was deleted.",
         ));
     }
-    let tenant = caller.tenant;
-    let entry = Entry {
-        at: app.clock.now(),
-        actor: owner.email,
-        action: "tenant.delete".to_owned(),
-        tenant_id: Some(tenant.id.clone()),
-        before: Some(tenant.company),
-        after: None,
-    };
-    if !app.store.delete_tenant(&tenant.id, &entry).await? {
-        return Err(Problem::unauthorized());
-    }
+    let (id, now) = (&caller.tenant.id, app.clock.now());
+    let deleting = app
+        .store
+        .change_tenant(id, Change::Delete, &owner.email, now);
+    deleting.await?.ok_or_else(Problem::unauthorized)?;
     Ok(StatusCode::NO_CONTENT)
 }

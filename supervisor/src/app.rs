@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::AbortHandle;
 
 use crate::{
+    binaries::Binaries,
+    broker::Broker,
     clock::Clock,
     config::Config,
     mailer::Mailer,
@@ -25,8 +27,11 @@ pub struct App {
     pub codes: OneTimeCodes,
     pub mailer: Mailer,
     sweeping: AbortHandle,
+    pub broker: Broker,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
+    /// sf-mcp as people are handed it.
+    pub binaries: Binaries,
 }
 
 /// Why the service cannot start.
@@ -65,7 +70,15 @@ impl App {
             .timeout(Duration::from_secs(30))
             .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
             .build()?;
+        let broker = Broker::new(
+            store.clone(),
+            vault.clone(),
+            clock.clone(),
+            http.clone(),
+            config.api_url.clone(),
+        );
         Ok(Arc::new(Self {
+            binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,
             store,
             clock,
@@ -74,6 +87,7 @@ impl App {
             codes,
             mailer,
             sweeping,
+            broker,
             http,
         }))
     }
@@ -82,6 +96,7 @@ impl App {
     pub async fn close(&self) {
         self.sweeping.abort();
         self.mailer.close().await;
+        self.broker.close().await;
         self.store.close().await;
     }
 }

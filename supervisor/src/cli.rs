@@ -4,9 +4,12 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::Settings;
+use crate::config::{self, Settings};
 
+mod admin;
+mod backup;
 mod serve;
+mod shown;
 
 /// Hosts Service Fusion's MCP server for many companies.
 ///
@@ -25,6 +28,9 @@ struct Cli {
 enum Command {
     /// Serve until asked to stop.
     Serve,
+    Admin(admin::Admin),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
 }
 
 /// How a command ended, as the exit code says it.
@@ -63,13 +69,19 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
     let cli = parse();
-    let outcome = cli
-        .settings
-        .resolve()
-        .map_err(|problem| Failure::usage(problem.to_string()))
-        .and_then(|config| match cli.command {
-            Command::Serve => serve::run(config),
-        });
+    let settings = cli.settings;
+    let outcome = match cli.command {
+        Command::Serve => usable(settings.resolve()).and_then(serve::run),
+        Command::Admin(asked) => {
+            usable(settings.operating()).and_then(|settings| admin::run(asked, settings))
+        }
+        Command::Backup(asked) => {
+            usable(settings.operating()).and_then(|settings| backup::back_up(&asked, &settings))
+        }
+        Command::Restore(asked) => {
+            usable(settings.operating()).and_then(|settings| backup::restore(&asked, &settings))
+        }
+    };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(failure) => {
@@ -77,6 +89,10 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+fn usable<T>(settings: Result<T, config::Error>) -> Result<T, Failure> {
+    settings.map_err(|problem| Failure::usage(problem.to_string()))
 }
 
 /// The help names variables but not their values: it is pasted into messages.

@@ -100,6 +100,15 @@ pub struct Settings {
     #[arg(long, env = "SF_SUPERVISOR_CHILD", global = true, value_name = "FILE")]
     pub child: Option<PathBuf>,
 
+    /// Folder of sf-mcp for other platforms, for the one-click extension: `darwin-arm64/sf-mcp`, `win32-x64/sf-mcp.exe`.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_BINARIES",
+        global = true,
+        value_name = "FOLDER"
+    )]
+    pub binaries: Option<PathBuf>,
+
     /// Address for /metrics; without it there are none.
     #[arg(
         long,
@@ -152,6 +161,7 @@ struct File {
     api_url: Option<String>,
     operators: Option<Vec<String>>,
     child: Option<PathBuf>,
+    binaries: Option<PathBuf>,
     metrics_listen: Option<SocketAddr>,
     trusted_proxies: Option<Vec<String>>,
     log: Option<String>,
@@ -220,6 +230,8 @@ pub struct Config {
     /// In lower case.
     pub operators: Vec<String>,
     pub child: PathBuf,
+    /// sf-mcp for other platforms, `<os>-<arch>/sf-mcp[.exe]`.
+    pub binaries: Option<PathBuf>,
     pub metrics_listen: Option<SocketAddr>,
     pub trusted_proxies: Vec<IpNet>,
     pub log: String,
@@ -229,7 +241,52 @@ pub struct Config {
     pub state_folder: PathBuf,
 }
 
+/// What commands need that work on the database beside a serving process: no keys, no mail, no address.
+#[derive(Clone, Debug)]
+pub struct Operating {
+    pub database_url: SecretString,
+    pub tiers: BTreeMap<String, Tier>,
+}
+
+/// What differs from a tenant's tier.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, serde::Serialize)]
+#[serde(default)]
+pub struct Limits {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub burst: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+}
+
+impl Limits {
+    /// What holds for a tenant of that tier.
+    pub fn over(self, tier: Tier) -> Tier {
+        Tier {
+            per_minute: self.per_minute.unwrap_or(tier.per_minute),
+            burst: self.burst.unwrap_or(tier.burst),
+            per_day: self.per_day.unwrap_or(tier.per_day),
+        }
+    }
+}
+
 impl Settings {
+    /// Reads the configuration file and decides what commands beside a serving process need.
+    pub fn operating(self) -> Result<Operating, Error> {
+        let file = self
+            .file
+            .as_deref()
+            .map_or_else(|| Ok(File::default()), read)?;
+        Ok(Operating {
+            database_url: database_url(
+                self.database_url.or(file.database_url),
+                &state_folder(self.dev),
+            ),
+            tiers: tiers(file.tiers, file.default_tier)?.0,
+        })
+    }
+
     /// Reads the configuration file and decides every setting.
     pub fn resolve(self) -> Result<Config, Error> {
         let file = self
@@ -242,9 +299,7 @@ impl Settings {
             .listen
             .or(file.listen)
             .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
-        let database_url = self.database_url.or(file.database_url).unwrap_or_else(|| {
-            format!("sqlite://{}", state_folder.join("supervisor.db").display())
-        });
+        let database_url = database_url(self.database_url.or(file.database_url), &state_folder);
         let mail_dir = self
             .mail_dir
             .or(file.mail_dir)
@@ -267,7 +322,7 @@ impl Settings {
             dev,
             listen,
             public_url: public_url(self.public_url.or(file.public_url), dev, listen)?,
-            database_url: database_url.into(),
+            database_url,
             master_key_file: self.master_key_file.or(file.master_key_file),
             mail,
             mail_from: self
@@ -287,6 +342,7 @@ impl Settings {
                 .child
                 .or(file.child)
                 .unwrap_or_else(beside_this_program),
+            binaries: self.binaries.or(file.binaries),
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
             trusted_proxies: proxies(
                 &self
@@ -300,6 +356,12 @@ impl Settings {
             state_folder,
         })
     }
+}
+
+fn database_url(given: Option<String>, state_folder: &Path) -> SecretString {
+    given
+        .unwrap_or_else(|| format!("sqlite://{}", state_folder.join("supervisor.db").display()))
+        .into()
 }
 
 /// A variable that is set to something.

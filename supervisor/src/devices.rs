@@ -17,7 +17,7 @@ use crate::{
     error::{Problem, ProblemDetails},
     mailer::{Kind as Mail, Letter},
     one_time_codes::{self, CodeSent, Use},
-    store::{Member, NewToken, Tenant, Token},
+    store::{Entry, Member, NewToken, Tenant, Token},
     tokens::{self, Kind},
     web::{Caller, Json, Source, not_suspended, owner_required},
 };
@@ -183,6 +183,15 @@ async fn add(app: &App, tenant: &Tenant, member: &Member, name: &str) -> Result<
         expires_at: None,
     };
     let device_id = app.store.add_token(&token).await?;
+    let entry = Entry {
+        at: token.created_at,
+        actor: member.email.clone(),
+        action: "device.enrol".to_owned(),
+        tenant_id: Some(tenant.id.clone()),
+        before: None,
+        after: Some(json!({"token": device_id, "name": name}).to_string()),
+    };
+    app.store.note(&entry).await?;
     Ok(Enrolled {
         device_token: new.token.expose_secret().to_owned(),
         device_id,
@@ -247,9 +256,18 @@ pub async fn list(
     headers: HeaderMap,
 ) -> Result<axum::Json<Devices>, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
-    let tokens = app.store.tokens_of(&caller.tenant.id, Kind::Device).await?;
+    let tokens = revocable(&app, &caller.tenant.id).await?;
     let devices = tokens.into_iter().map(Device::from).collect();
     Ok(axum::Json(Devices { devices }))
+}
+
+/// What was handed to a machine or a program: device tokens, and the bearer tokens of bundles.
+async fn revocable(app: &App, tenant_id: &str) -> Result<Vec<Token>, Problem> {
+    let mut tokens = app.store.tokens_of(tenant_id, Kind::Device).await?;
+    let bearers = app.store.tokens_of(tenant_id, Kind::Bearer).await?;
+    tokens.extend(bearers.into_iter().filter(|token| token.form.is_some()));
+    tokens.sort_by_key(|token| std::cmp::Reverse(token.created_at));
+    Ok(tokens)
 }
 
 /// Revoke a machine
@@ -270,7 +288,7 @@ pub async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
-    let tokens = app.store.tokens_of(&caller.tenant.id, Kind::Device).await?;
+    let tokens = revocable(&app, &caller.tenant.id).await?;
     let device = tokens
         .into_iter()
         .find(|token| token.id == id)
@@ -279,7 +297,7 @@ pub async fn revoke(
     if !member.is_owner() && device.member_id.as_deref() != Some(&member.id) {
         return Err(owner_required());
     }
-    end(&app, &caller.tenant.id, &id).await
+    end(&app, &caller.tenant.id, &id, &member.email).await
 }
 
 /// Revoke this machine
@@ -294,12 +312,14 @@ pub async fn revoke(
 )]
 pub async fn leave(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Device]).await?;
-    end(&app, &caller.tenant.id, &caller.token.id).await
+    let actor = caller.member(&app).await;
+    let actor = actor.map_or_else(|_| "device".to_owned(), |member| member.email);
+    end(&app, &caller.tenant.id, &caller.token.id, &actor).await
 }
 
-async fn end(app: &App, tenant_id: &str, id: &str) -> Result<StatusCode, Problem> {
+async fn end(app: &App, tenant_id: &str, id: &str, actor: &str) -> Result<StatusCode, Problem> {
     let now = app.clock.now();
-    if app.store.revoke_token(tenant_id, id, now).await? {
+    if app.store.revoke_for(tenant_id, id, actor, now).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::not_found("device"))

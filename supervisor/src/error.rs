@@ -78,6 +78,16 @@ impl Problem {
         )
     }
 
+    fn database(problem: &store::Error) -> Self {
+        tracing::error!(%problem, "the database failed a request");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "database_unavailable",
+            "The service cannot reach its database; try again in a moment.",
+        )
+        .retry_after(2)
+    }
+
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
@@ -112,13 +122,7 @@ pub struct ProblemDetails {
 /// Strangers learn nothing of the database; the operator finds it in the log.
 impl From<store::Error> for Problem {
     fn from(problem: store::Error) -> Self {
-        tracing::error!(%problem, "the database failed a request");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "database_unavailable",
-            "The service cannot reach its database; try again in a moment.",
-        )
-        .retry_after(2)
+        Self::database(&problem)
     }
 }
 
@@ -145,15 +149,21 @@ impl From<email::NotOne> for Problem {
 }
 
 /// What does not open is for the operator to mend, and the log says what it is.
-impl From<vault::Error> for Problem {
-    fn from(problem: vault::Error) -> Self {
+impl From<&vault::Error> for Problem {
+    fn from(problem: &vault::Error) -> Self {
         match problem {
-            vault::Error::Store(problem) => problem.into(),
+            vault::Error::Store(problem) => Self::database(problem),
             problem => {
                 tracing::error!(%problem, "the vault failed a request");
                 Self::internal()
             }
         }
+    }
+}
+
+impl From<vault::Error> for Problem {
+    fn from(problem: vault::Error) -> Self {
+        Self::from(&problem)
     }
 }
 

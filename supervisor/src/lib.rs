@@ -6,12 +6,17 @@
 
 pub mod account;
 pub mod app;
+pub mod archive;
+pub mod binaries;
+pub mod broker;
+pub mod bundles;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod devices;
 pub mod email;
 pub mod error;
+pub mod housekeeping;
 pub mod ids;
 pub mod limits;
 pub mod logging;
@@ -24,6 +29,8 @@ pub mod router;
 pub mod server;
 pub mod signup;
 pub mod store;
+pub mod token;
 pub mod tokens;
+pub mod usage;
 pub mod vault;
 pub mod web;

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::{account, devices, error, signup};
+use crate::{account, bundles, devices, error, signup, token, usage};
 
 /// Each handler with `#[utoipa::path]` is named here once.
 #[derive(OpenApi)]
@@ -31,6 +31,9 @@ use crate::{account, devices, error, signup};
         devices::list,
         devices::revoke,
         devices::leave,
+        token::token,
+        usage::ingest::post,
+        usage::report::get,
         account::export,
         account::remove,
     ),
@@ -73,7 +76,9 @@ impl Modify for Bearer {
 
 /// The description as JSON.
 pub async fn document() -> Response {
-    match Description::openapi().to_json() {
+    let mut description = Description::openapi();
+    description.merge(bundles::Described::openapi());
+    match description.to_json() {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(problem) => {
             tracing::error!(%problem, "the description of the interface cannot be written");

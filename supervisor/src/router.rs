@@ -12,7 +12,9 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{account, app::App, devices, error::Problem, openapi, signup, web};
+use crate::{
+    account, app::App, bundles, devices, error::Problem, openapi, signup, token, usage, web,
+};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -23,6 +25,9 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(probes())
         .merge(sign_up())
         .merge(companies())
+        .merge(bundles::routes())
+        .merge(installs())
+        .merge(usage::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
             Problem::new(
@@ -69,6 +74,11 @@ fn companies() -> Router<Arc<App>> {
         .route("/api/devices/{id}", delete(devices::revoke))
         .route("/api/export", get(account::export))
         .route("/api/tenant", delete(account::remove))
+}
+
+/// For installs on people's machines, by their device token.
+fn installs() -> Router<Arc<App>> {
+    Router::new().route("/api/token", post(token::token))
 }
 
 /// Ready when the database answers.

@@ -3,7 +3,10 @@
 //! A state change that only one may win is one statement whose row count is the answer, and a transaction's first
 //! statement is a write. Where the databases truly differ, a function here has a `match` on the [`Kind`].
 
+mod administration;
 mod audit;
+pub mod backup;
+mod beside;
 mod browser_grants;
 mod codes;
 mod counters;
@@ -12,8 +15,10 @@ mod data_keys;
 mod export;
 mod members;
 mod settings;
+mod tables;
 mod tenants;
 mod tokens;
+mod usage;
 
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
@@ -24,7 +29,9 @@ use sqlx::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
+    administration::{Change, Changed, Overview, State, parsed},
     audit::Entry,
+    beside::known_schema,
     browser_grants::BrowserGrant,
     codes::{NewCode, TRIES_PER_CODE, Tried},
     credentials::{Credentials, Renewed, Sealed},
@@ -32,6 +39,7 @@ pub use self::{
     members::{Member, Role},
     tenants::Tenant,
     tokens::{NewToken, Token},
+    usage::{By, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.
@@ -68,6 +76,12 @@ pub enum Error {
         "another sf-supervisor uses the database file {0}; stop it, or use PostgreSQL for several replicas"
     )]
     InUse(String),
+    #[error(
+        "there is no database {0}; name the service's own with --database-url or SF_SUPERVISOR_DATABASE_URL"
+    )]
+    NoDatabase(String),
+    #[error("{}", other_schema(*found, *known))]
+    OtherSchema { found: i64, known: i64 },
     #[error("the database cannot be brought to this program's version: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the database cannot be used: {0}")]
@@ -78,6 +92,15 @@ pub enum Error {
     LockTimeout,
     #[error("the system gives no random numbers")]
     NoRandom(#[from] getrandom::Error),
+}
+
+fn other_schema(found: i64, known: i64) -> String {
+    let hint = if found < known {
+        "start `sf-supervisor serve` of this version, which brings the database up to date"
+    } else {
+        "use the version of sf-supervisor that serves from it"
+    };
+    format!("the database has schema {found} and this program knows schema {known}; {hint}")
 }
 
 /// The database. Clones share its connections.

@@ -175,6 +175,13 @@ impl Caller {
             .await?
             .filter(|token| kinds.contains(&token.kind))
             .ok_or_else(Problem::unauthorized)?;
+        if token.kind == Kind::Bearer && token.form.is_some() {
+            return Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "mcp_only",
+                "This token is good for /mcp alone; use the one that activation showed.",
+            ));
+        }
         let tenant = app
             .store
             .tenant(&token.tenant_id)

@@ -8,8 +8,13 @@
 )]
 
 mod activation;
+mod admin;
+mod backup;
+mod broker;
+mod bundles;
 mod devices;
 mod mail;
 mod serving;
 mod signup;
 mod support;
+mod usage;

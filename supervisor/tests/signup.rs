@@ -384,6 +384,9 @@ async fn the_interface_describes_itself() {
         "/api/activate",
         "/api/devices",
         "/api/export",
+        "/api/token",
+        "/api/usage",
+        "/api/bundles/{client}",
     ] {
         assert!(described["paths"][path].is_object(), "{path}");
     }

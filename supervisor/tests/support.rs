@@ -5,10 +5,12 @@
     reason = "not every test file uses everything"
 )]
 
+pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
 mod service;
 pub(crate) mod statements;
+pub(crate) mod usage;
 
 pub(crate) use self::{database::Database, service::Service};
 

@@ -158,16 +158,16 @@ fn an_entry_at_any_place_is_taken_out_with_its_line_and_comma() {
 #[test]
 fn another_entry_of_the_name_is_replaced_where_it_is() {
     let home = Home::new();
-    let before = "{\n  \"mcpServers\": {\n    \"service-fusion\": {\"command\": \"/old/sf-mcp\", \"env\": {\"A\": \"b\"}}, // us\n    \"b\": {}\n  }\n}\n";
+    let before = "{\n  \"mcpServers\": {\n    \"service-fusion\": {\"command\": \"/old/sf-mcp\", \"env\": {\"A\": \"b\"}, \"cwd\": \"/\"}, // us\n    \"b\": {}\n  }\n}\n";
     let file = home.put("cursor", before);
     let Outcome::Replaced(previous) = install("cursor", &file).unwrap() else {
         panic!("not replaced");
     };
     assert_eq!(previous.target.as_deref(), Some("/old/sf-mcp"));
-    assert_eq!(previous.lost, ["env"]);
+    assert_eq!(previous.lost, ["cwd"]);
     assert_eq!(
         fs::read_to_string(&file).unwrap(),
-        "{\n  \"mcpServers\": {\n    \"service-fusion\": {\n      \"command\": \"/opt/sf-mcp\",\n      \"args\": [\"serve\"]\n    }, // us\n    \"b\": {}\n  }\n}\n"
+        "{\n  \"mcpServers\": {\n    \"service-fusion\": {\n      \"command\": \"/opt/sf-mcp\",\n      \"args\": [\"serve\"],\n      \"env\": {\n        \"A\": \"b\"\n      }\n    }, // us\n    \"b\": {}\n  }\n}\n"
     );
     assert_eq!(fs::read_to_string(backup(&file)).unwrap(), before);
 }

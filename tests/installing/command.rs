@@ -15,6 +15,8 @@ fn several_clients_get_the_absolute_path_and_the_flags_given() {
         "claude-code",
         "cursor",
         "vscode",
+        "vscode-insiders",
+        "vscodium",
         "codex",
         "--demo",
         "--read-only",
@@ -38,7 +40,8 @@ fn several_clients_get_the_absolute_path_and_the_flags_given() {
         let server = &file[key(client)]["service-fusion"];
         assert_eq!(server["command"], program.to_str().unwrap());
         assert_eq!(server["args"], args);
-        assert_eq!(server.get("type").is_some(), client == "vscode");
+        assert_eq!(server.get("type").is_some(), key(client) == "servers");
+        assert!(server.get("env").is_none());
     }
     let codex: toml_edit::DocumentMut = fs::read_to_string(home.file("codex"))
         .unwrap()
@@ -77,6 +80,119 @@ fn settings_that_stay_out_of_the_entry_are_named() {
     );
     let file = fs::read_to_string(home.file("cursor")).unwrap();
     assert!(!file.contains("Denver"));
+}
+
+/// Runs `install` with variables as a shell may have them.
+fn install_with(home: &Home, variables: &[(&str, &str)], clients: &[&str]) -> Output {
+    let mut command = home.command(&["install"]);
+    let output = command
+        .args(clients)
+        .envs(variables.iter().copied())
+        .output();
+    output.unwrap()
+}
+
+#[test]
+fn what_a_shell_has_set_is_carried_into_the_entry_but_no_secret() {
+    let home = Home::new();
+    let folder = home.path("our company");
+    let variables = [
+        ("SF_MCP_HOME", folder.to_str().unwrap()),
+        ("SF_MCP_PROFILE", "north"),
+        ("SF_MCP_API_URL", "https://api.example.com/"),
+        ("SF_MCP_CLIENT_SECRET", "hush"),
+        ("SF_MCP_KEY", "hush"),
+    ];
+    let env = serde_json::json!({
+        "SF_MCP_API_URL": "https://api.example.com",
+        "SF_MCP_HOME": folder,
+    });
+
+    let output = install_with(&home, &variables, &["cursor", "vscode", "codex"]);
+
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("SF_MCP_CLIENT_SECRET is a secret"), "{said}");
+    for client in ["cursor", "vscode"] {
+        let server = &json(&home.file(client))[key(client)]["service-fusion"];
+        assert_eq!(server["env"], env);
+        assert_eq!(
+            server["args"],
+            serde_json::json!(["serve", "--profile", "north"])
+        );
+    }
+    let codex = fs::read_to_string(home.file("codex")).unwrap();
+    let parsed: toml_edit::DocumentMut = codex.parse().unwrap();
+    let server = &parsed["mcp_servers"]["service-fusion"];
+    assert_eq!(server["env"]["SF_MCP_HOME"].as_str(), folder.to_str());
+    for client in ["cursor", "vscode", "codex"] {
+        let text = fs::read_to_string(home.file(client)).unwrap();
+        assert!(!text.contains("hush") && !text.contains("SECRET"), "{text}");
+    }
+
+    let again = install_with(&home, &variables, &["cursor", "vscode", "codex"]);
+    let said = String::from_utf8(again.stdout).unwrap();
+    assert_eq!(said.matches("nothing was changed").count(), 3, "{said}");
+}
+
+#[test]
+fn service_fusions_own_address_and_the_demos_stay_out_of_the_entry() {
+    let home = Home::new();
+    for (url, flag) in [
+        ("https://api.servicefusion.com/", "cursor"),
+        ("http://127.0.0.1:8080", "--demo"),
+    ] {
+        install_with(&home, &[("SF_MCP_API_URL", url)], &["cursor", flag]);
+        let server = &json(&home.file("cursor"))["mcpServers"]["service-fusion"];
+        assert!(server.get("env").is_none(), "{server}");
+    }
+}
+
+#[test]
+fn variables_that_a_person_added_stay_and_ours_follow_the_shell() {
+    for client in ["cursor", "codex"] {
+        let home = Home::new();
+        let folder = home.path("a");
+        let variables = [("SF_MCP_HOME", folder.to_str().unwrap())];
+        install_with(&home, &variables, &[client]);
+        let text = fs::read_to_string(home.file(client)).unwrap();
+        let text = match client {
+            "codex" => text.replace("env = {", "env = { SF_MCP_LOG = \"debug\","),
+            _ => text.replace("\"env\": {", "\"env\": {\"SF_MCP_LOG\": \"debug\","),
+        };
+        home.put(client, &text);
+
+        let said = home.ok(&["install", client]);
+
+        let text = fs::read_to_string(home.file(client)).unwrap();
+        assert!(text.contains("SF_MCP_LOG"), "{text}");
+        assert!(!text.contains("SF_MCP_HOME"), "{text}");
+        assert!(said.contains("replaced"), "{said}");
+        assert!(!said.contains("gone from there"), "{said}");
+        home.ok(&["uninstall", client]);
+        let text = fs::read_to_string(home.file(client)).unwrap();
+        assert!(!text.contains("SF_MCP"), "{text}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_flatpak_is_told_where_this_users_folders_are() {
+    let home = Home::new();
+    let app = home.path(".var/app/com.visualstudio.code");
+    fs::create_dir_all(&app).unwrap();
+
+    home.ok(&["install", "vscode"]);
+
+    let server = &json(&app.join("config/Code/User/mcp.json"))["servers"]["service-fusion"];
+    assert_eq!(
+        server["env"],
+        serde_json::json!({
+            "XDG_CONFIG_HOME": home.path(".config"),
+            "XDG_STATE_HOME": home.path(".local/state"),
+        })
+    );
+    assert!(!home.file("vscode").exists());
 }
 
 #[test]

@@ -18,6 +18,8 @@ use tempfile::TempDir;
 mod bytes;
 #[cfg(unix)] // elsewhere the home folder is not taken from the environment
 mod command;
+#[cfg(unix)]
+mod doctor;
 mod files;
 mod random;
 
@@ -40,6 +42,10 @@ impl Home {
             "claude-code" => ".claude.json",
             "cursor" => ".cursor/mcp.json",
             "vscode" => return self.path(CONFIG).join("Code/User/mcp.json"),
+            "vscode-insiders" => {
+                return self.path(CONFIG).join("Code - Insiders/User/mcp.json");
+            }
+            "vscodium" => return self.path(CONFIG).join("VSCodium/User/mcp.json"),
             "codex" => ".codex/config.toml",
             other => panic!("{other}"),
         })
@@ -52,14 +58,18 @@ impl Home {
         file
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_sf-mcp"))
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sf-mcp"));
+        command
             .args(arguments)
             .env_clear()
             .env("HOME", self.0.path())
-            .env("XDG_CONFIG_HOME", self.path(".config"))
-            .output()
-            .unwrap()
+            .env("XDG_CONFIG_HOME", self.path(".config"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
     }
 
     /// Runs what must work; the answer is what it printed.
@@ -87,11 +97,18 @@ const CONFIG: &str = if cfg!(target_os = "macos") {
     ".config"
 };
 
-const JSON_CLIENTS: [&str; 4] = ["claude-desktop", "claude-code", "cursor", "vscode"];
+const JSON_CLIENTS: [&str; 6] = [
+    "claude-desktop",
+    "claude-code",
+    "cursor",
+    "vscode",
+    "vscode-insiders",
+    "vscodium",
+];
 
 fn key(client: &str) -> &'static str {
     match client {
-        "vscode" => "servers",
+        "vscode" | "vscode-insiders" | "vscodium" => "servers",
         "codex" => "mcp_servers",
         _ => "mcpServers",
     }
@@ -101,6 +118,7 @@ fn entry() -> Entry {
     Entry {
         command: "/opt/sf-mcp".to_owned(),
         args: vec!["serve".to_owned()],
+        ..Entry::default()
     }
 }
 

@@ -42,6 +42,24 @@ impl Serve {
         self
     }
 
+    /// Started by strace, which writes every system call to `file`, with what is behind each descriptor.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn traced(self, file: &std::path::Path) -> McpClient {
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-yy", "-o"])
+            .arg(file)
+            .arg(self.0.get_program())
+            .args(self.0.get_args());
+        for (name, value) in self.0.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Self(command).start()
+    }
+
     pub(crate) fn start(mut self) -> McpClient {
         let mut child = self
             .0

@@ -3,14 +3,13 @@
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Instant,
 };
 
 use tempfile::TempDir;
 
-use crate::support::HANG_GUARD;
+use crate::support::{HANG_GUARD, is_installed};
 
 /// Ends with its daemons when dropped.
 pub(crate) struct Session {
@@ -30,7 +29,7 @@ impl Session {
 
     /// A bus on which nobody keeps secrets.
     pub(crate) fn without_keyring() -> Option<Self> {
-        if !is_installed() {
+        if !is_installed(&["gnome-keyring-daemon", "dbus-daemon", "dbus-send"]) {
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -179,26 +178,4 @@ impl Drop for Session {
             let _ = child.wait();
         }
     }
-}
-
-fn is_installed() -> bool {
-    let missing: Vec<&str> = ["gnome-keyring-daemon", "dbus-daemon", "dbus-send"]
-        .into_iter()
-        .filter(|name| program(name).is_none())
-        .collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "not installed: {missing:?}"
-    );
-    eprintln!("skipped, because these are not installed: {missing:?}");
-    false
-}
-
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut found = std::env::split_paths(&path).map(|folder: PathBuf| folder.join(name));
-    found.find(|path: &PathBuf| Path::is_file(path))
 }

@@ -3,14 +3,16 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
+    path::PathBuf,
     process::{Command, Stdio},
 };
 
 use serde_json::{Value, json};
+use sf_mcp::{auth::session::Profile, paths::Paths};
 
-use crate::support::{Home, McpClient, Ran, Sandbox, Serve, http, sf_mcp};
+use crate::support::{Home, McpClient, Ran, Refusal, Sandbox, Serve, http, sf_mcp};
 
-const BY_SECRET: &[&str] = &[
+pub(crate) const BY_SECRET: &[&str] = &[
     "login",
     "--client-id",
     "sandbox-consumer",
@@ -141,6 +143,12 @@ fn location_after(origin: &str, form: &str) -> String {
     line.split_once(':').unwrap().1.trim().to_owned()
 }
 
+/// The sign-in's files, to be looked into with the program's own means.
+pub(crate) fn profile(sandbox: &Sandbox, home: &Home) -> Profile {
+    let paths = Paths::new(Some(home.path()), "default").unwrap();
+    Profile::new(&paths, "default", &sandbox.origin())
+}
+
 /// A server without credentials in its environment.
 pub(crate) fn server(sandbox: &Sandbox, home: &Home) -> McpClient {
     serve(sandbox, home).start()
@@ -184,4 +192,25 @@ fn token_requests_in(state: &Value) -> u64 {
 /// Waits until the token endpoint has got so many requests.
 pub(crate) fn wait_for_token_requests(sandbox: &Sandbox, count: u64) {
     sandbox.wait_for(|state| token_requests_in(state) >= count);
+}
+
+/// Where the sealed values are.
+pub(crate) fn tokens_file(home: &Home) -> PathBuf {
+    home.path().join("state/default/tokens.db")
+}
+
+/// What a new server says to a call. It must not have asked for a token, nor have panicked.
+pub(crate) fn refusal_of_new_server(sandbox: &Sandbox, home: &Home) -> Refusal {
+    let before = token_requests(sandbox);
+    let mut client = server(sandbox, home);
+    let refused = client.refusal("search_jobs", &json!({"limit": 1}));
+    assert_eq!(token_requests(sandbox), before);
+    let log = client.finish().stderr;
+    assert!(!log.contains("panicked"), "{log}");
+    refused
+}
+
+pub(crate) fn works(sandbox: &Sandbox, home: &Home) {
+    let answer = server(sandbox, home).call("search_jobs", &json!({"limit": 1}));
+    assert!(answer["total"].is_number());
 }

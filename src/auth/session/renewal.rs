@@ -2,21 +2,22 @@
 
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     auth::{
-        oauth::{self, Grant},
+        broker, oauth,
         session::{ENDING, Error, blocking},
         steps,
-        vault::{Head, Kind, Secrets, Vault},
+        vault::{Head, Kind, Means, Secrets, Vault},
     },
     seal::SealingKey,
 };
 
 /// What a renewal needs. The lock is held by the caller.
 pub(super) struct Renewal<'a> {
+    /// The API, where nobody says another one.
     pub(super) origin: &'a str,
     pub(super) http: &'a reqwest::Client,
     pub(super) vault: &'a Vault,
@@ -35,6 +36,21 @@ pub(super) struct Renewed {
     pub(super) generation: i64,
     pub(super) key: SealingKey,
     pub(super) secrets: Secrets,
+}
+
+/// New tokens, from whomever they are.
+struct Brought {
+    access_token: SecretString,
+    expires_in: Duration,
+    refresh_token: Option<SecretString>,
+    api_url: String,
+}
+
+/// Why there are none.
+enum Problem {
+    Direct(oauth::Error),
+    Lender(broker::Error),
+    Ending,
 }
 
 impl Renewal<'_> {
@@ -60,16 +76,17 @@ impl Renewal<'_> {
             ));
         }
         steps::reached("intent written");
-        let grant = match self.ask().await {
-            Ok(grant) => grant,
+        let brought = match self.ask().await {
+            Ok(brought) => brought,
             Err(problem) => return self.failed(problem).await,
         };
         steps::reached("answer received");
         let secrets = Secrets {
-            access_token: grant.access_token,
-            expires_at: jiff::Timestamp::now().as_millisecond() + millis(grant.expires_in),
-            life: millis(grant.expires_in),
-            refresh_token: grant.refresh_token.or(self.secrets.refresh_token),
+            access_token: brought.access_token,
+            api_url: brought.api_url,
+            expires_at: jiff::Timestamp::now().as_millisecond() + millis(brought.expires_in),
+            life: millis(brought.expires_in),
+            refresh_token: brought.refresh_token.or(self.secrets.refresh_token),
             ..self.secrets
         };
         Ok(Renewed {
@@ -80,48 +97,73 @@ impl Renewal<'_> {
         })
     }
 
-    async fn ask(&self) -> Result<Grant, oauth::Error> {
-        let (id, secret) = (
-            self.secrets.client_id.expose_secret(),
-            &self.secrets.client_secret,
-        );
-        match (&self.secrets.refresh_token, self.head.kind) {
-            // The id and secret bring a new token at any time; the refresh token is not needed.
-            (_, Kind::ClientCredentials) => {
-                tokio::select! {
-                    grant = oauth::client_credentials(self.http, self.origin, id, secret) => grant,
-                    () = self.closing.cancelled() => Err(oauth::Error::Unavailable(ENDING.to_owned())),
-                }
+    async fn ask(&self) -> Result<Brought, Problem> {
+        if !self.head.kind.is_repeatable() {
+            return self.asked().await;
+        }
+        tokio::select! {
+            brought = self.asked() => brought,
+            () = self.closing.cancelled() => Err(Problem::Ending),
+        }
+    }
+
+    async fn asked(&self) -> Result<Brought, Problem> {
+        let (id, secret) = match &self.secrets.means {
+            Means::Client { id, secret } => (id.expose_secret(), secret),
+            Means::Device(broker) => {
+                let lent = broker.lend(self.http).await.map_err(Problem::Lender)?;
+                return Ok(Brought {
+                    access_token: lent.access_token,
+                    expires_in: lent.expires_in,
+                    refresh_token: None,
+                    api_url: lent.api_url.unwrap_or_else(|| self.origin.to_owned()),
+                });
             }
+        };
+        let grant = match (&self.secrets.refresh_token, self.head.kind) {
             (Some(refresh_token), Kind::AuthorizationCode) => {
                 oauth::refresh(self.http, self.origin, id, secret, refresh_token).await
             }
             (None, Kind::AuthorizationCode) => Err(oauth::Error::Refused(
                 "there is no refresh token".to_owned(),
             )),
-        }
+            // The id and secret bring a new token at any time; the refresh token is not needed.
+            _ => oauth::client_credentials(self.http, self.origin, id, secret).await,
+        };
+        let grant = grant.map_err(Problem::Direct)?;
+        Ok(Brought {
+            access_token: grant.access_token,
+            expires_in: grant.expires_in,
+            refresh_token: grant.refresh_token,
+            api_url: self.secrets.api_url.clone(),
+        })
     }
 
-    async fn failed(self, problem: oauth::Error) -> Result<Renewed, Error> {
-        let generation = self.head.generation;
-        match (problem, self.head.kind) {
-            (problem @ oauth::Error::Refused(_), _) => self.end(&problem.to_string()).await,
-            (oauth::Error::Lost(_), Kind::AuthorizationCode) => {
-                self.end("the answer to a renewal was lost").await
+    async fn failed(self, problem: Problem) -> Result<Renewed, Error> {
+        let later = match problem {
+            Problem::Direct(problem @ oauth::Error::Refused(_)) => {
+                return self.end(&problem.to_string()).await;
             }
-            (problem, _) => {
-                let vault = self.vault.clone();
-                blocking(move || Ok(vault.cancel_renewal(generation)?)).await?;
-                Err(Error::Unavailable(problem.to_string()))
+            Problem::Direct(oauth::Error::Lost(_)) if !self.head.kind.is_repeatable() => {
+                return self.end("the answer to a renewal was lost").await;
             }
-        }
+            Problem::Lender(problem @ broker::Error::Revoked { .. }) => {
+                return self.end(&problem.to_string()).await;
+            }
+            Problem::Direct(problem) => Error::Unavailable(problem.to_string()),
+            Problem::Lender(problem) => Error::Lender(problem),
+            Problem::Ending => Error::Unavailable(ENDING.to_owned()),
+        };
+        let (vault, generation) = (self.vault.clone(), self.head.generation);
+        blocking(move || Ok(vault.cancel_renewal(generation)?)).await?;
+        Err(later)
     }
 
     async fn end(&self, reason: &str) -> Result<Renewed, Error> {
         let (vault, generation, text) =
             (self.vault.clone(), self.head.generation, reason.to_owned());
         blocking(move || Ok(vault.end(generation, &text)?)).await?;
-        Err(Error::Ended(reason.to_owned()))
+        Err(Error::ended(&self.head, reason.to_owned()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Renewals whose callers leave, and files that cannot be written.
+//! Renewals whose callers leave, files that cannot be written, clocks that jump.
 
 use rusqlite::Connection;
 use tokio::{
@@ -6,8 +6,11 @@ use tokio::{
     net::TcpListener,
 };
 
+use secrecy::ExposeSecret;
+
 use super::*;
 use crate::{
+    auth::{master_key::Place, vault::Secrets},
     sandbox::{self, Sandbox},
     service_fusion::client::build_http,
 };
@@ -29,9 +32,12 @@ impl Signed {
         let key = chosen.unwrap().key;
         profile.places.promote(master_key::Place::File).unwrap();
         let secrets = Secrets {
-            client_id: sandbox::CLIENT_ID.to_owned().into(),
-            client_secret: sandbox::CLIENT_SECRET.to_owned().into(),
+            means: Means::Client {
+                id: sandbox::CLIENT_ID.to_owned().into(),
+                secret: sandbox::CLIENT_SECRET.to_owned().into(),
+            },
             access_token: "old".to_owned().into(),
+            api_url: "http://127.0.0.1:1".to_owned(),
             expires_at: 0,
             life: 3_600_000,
             refresh_token: Some(refresh_token.to_owned().into()),
@@ -127,6 +133,45 @@ async fn a_renewal_goes_on_when_all_its_callers_leave() {
 }
 
 #[tokio::test]
+async fn the_last_minute_of_a_lent_token_is_used_when_nobody_lends() {
+    let signed = Signed::with("none");
+    let token = "sfd_0123456789abcdefghijklmnopqrstuvwxyz012345678";
+    let host = "http://127.0.0.1:1".to_owned();
+    let broker = Broker::new(host, token.to_owned().into()).unwrap();
+    let store = |left: i64| {
+        let secrets = Secrets {
+            means: Means::Device(broker.clone()),
+            access_token: "old".to_owned().into(),
+            api_url: "http://127.0.0.1:2".to_owned(),
+            expires_at: jiff::Timestamp::now().as_millisecond() + left,
+            life: 3_600_000,
+            refresh_token: None,
+            account: String::new(),
+        };
+        let stored = (signed.profile.vault).store(Kind::Device, Place::File, &signed.key, &secrets);
+        stored.unwrap();
+    };
+
+    store(30_000);
+    let used = signed
+        .session("http://127.0.0.1:3")
+        .token(&signed.http)
+        .await;
+    let used = used.unwrap();
+    assert_eq!(
+        (used.header().as_str(), used.origin()),
+        ("Bearer old", "http://127.0.0.1:2")
+    );
+
+    store(-1);
+    let refused = signed
+        .session("http://127.0.0.1:3")
+        .token(&signed.http)
+        .await;
+    assert!(matches!(refused, Err(Error::Lender(_))), "{refused:?}");
+}
+
+#[tokio::test]
 async fn nothing_is_renewed_once_the_process_ends() {
     let sandbox = Sandbox::start(sandbox::Options::default()).await.unwrap();
     let (signed, session) = Signed::to(&sandbox).await;
@@ -198,4 +243,94 @@ async fn unwritten_tokens_do_not_overwrite_a_later_sign_in() {
     session.settled().await;
 
     assert_eq!(signed.kept(), "Bearer old");
+}
+
+const HOUR: i64 = 3_600_000;
+
+/// A token of an hour's life that the clock gives so many ms.
+fn secrets(left: i64) -> Secrets {
+    Secrets {
+        means: Means::Client {
+            id: sandbox::CLIENT_ID.to_owned().into(),
+            secret: sandbox::CLIENT_SECRET.to_owned().into(),
+        },
+        api_url: "http://127.0.0.1:1".to_owned(),
+        access_token: "old".to_owned().into(),
+        expires_at: jiff::Timestamp::now().as_millisecond().saturating_add(left),
+        life: HOUR,
+        refresh_token: None,
+        account: "Carol".to_owned(),
+    }
+}
+
+#[test]
+fn a_token_lasts_as_long_as_it_was_given_whatever_the_clock_says() {
+    let lasts = |left| {
+        let token = usable(&secrets(left), None)?;
+        Some(token.expires.saturating_duration_since(Instant::now()))
+    };
+    // A fresh one, with the clock set an hour or many years back since.
+    for left in [HOUR, 2 * HOUR, 100_000 * HOUR, i64::MAX] {
+        let lasts = lasts(left).unwrap();
+        assert!(lasts <= Duration::from_hours(1), "{left}: {lasts:?}");
+        assert!(lasts > Duration::from_mins(59), "{left}: {lasts:?}");
+    }
+    // The clock was set forward: a renewal more than was needed, no more than that.
+    for left in [0, -HOUR, -100_000 * HOUR, i64::MIN] {
+        assert!(lasts(left).is_none(), "{left}");
+    }
+    let shifted = lasts(HOUR / 2).unwrap();
+    assert!(shifted <= Duration::from_mins(30), "{shifted:?}");
+}
+
+#[test]
+fn a_life_that_makes_no_sense_is_no_life() {
+    for life in [0, -1, i64::MIN] {
+        let secrets = Secrets {
+            life,
+            ..secrets(HOUR)
+        };
+        assert!(usable(&secrets, None).is_none(), "{life}");
+    }
+    let secrets = Secrets {
+        life: i64::MAX,
+        ..secrets(i64::MAX)
+    };
+    assert!(usable(&secrets, None).is_some());
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_costs_one_renewal_at_most() {
+    let sandbox = Sandbox::start(sandbox::Options::default()).await.unwrap();
+    let (signed, session) = Signed::to(&sandbox).await;
+    // The stored token has run out by the clock that jumped forward.
+    let renewed = session.token(&signed.http).await.unwrap();
+    let shift = |by: i64| {
+        let opened = signed.profile.open(None).unwrap();
+        let secrets = Secrets {
+            expires_at: opened.secrets.expires_at + by,
+            ..opened.secrets
+        };
+        let head = opened.head;
+        let vault = &signed.profile.vault;
+        vault
+            .store(head.kind, head.place, &opened.key, &secrets)
+            .unwrap();
+    };
+
+    for by in [HOUR, -HOUR] {
+        shift(by);
+        let next = signed.session(&sandbox.origin());
+        assert!(next.token(&signed.http).await.unwrap().is(&renewed));
+        assert!(session.token(&signed.http).await.unwrap().is(&renewed));
+    }
+
+    // An hour forward again: one process renews, and the other, which still has its token, is not told to.
+    shift(-HOUR);
+    let next = signed.session(&sandbox.origin());
+    let second = next.token(&signed.http).await.unwrap();
+    assert!(!second.is(&renewed));
+    assert!(session.token(&signed.http).await.unwrap().is(&renewed));
+    let third = signed.session(&sandbox.origin());
+    assert!(third.token(&signed.http).await.unwrap().is(&second));
 }

@@ -4,9 +4,12 @@ use super::*;
 
 fn secrets(token: &str) -> Secrets {
     Secrets {
-        client_id: "id".to_owned().into(),
-        client_secret: "planted-secret".to_owned().into(),
+        means: Means::Client {
+            id: "id".to_owned().into(),
+            secret: "planted-secret".to_owned().into(),
+        },
         access_token: token.to_owned().into(),
+        api_url: "https://api.servicefusion.com".to_owned(),
         expires_at: 1_800_000_000_000,
         life: 3_600_000,
         refresh_token: Some("planted-refresh".to_owned().into()),

@@ -23,22 +23,36 @@ pub(super) struct Allowed {
     pub(super) redirect_uri: String,
 }
 
+/// The address on this machine to which Service Fusion sends the browser back.
+pub(super) struct Redirect {
+    listener: std::net::TcpListener,
+    pub(super) address: String,
+}
+
+impl Redirect {
+    /// Port 0 takes any free one.
+    pub(super) fn on(port: u16) -> Result<Self, Failure> {
+        let listener = std::net::TcpListener::bind(("127.0.0.1", port)).with_context(|| {
+            format!("listening on port {port} of this machine for the browser's redirect; choose another one with --port")
+        })?;
+        listener.set_nonblocking(true)?;
+        let port = listener.local_addr()?.port();
+        Ok(Self {
+            listener,
+            address: format!("http://127.0.0.1:{port}/callback"),
+        })
+    }
+}
+
 /// Sends the person to Service Fusion and waits for the redirect.
 pub(super) async fn allow(
     origin: &str,
     client_id: &str,
-    port: u16,
+    redirect: Redirect,
     open: bool,
 ) -> Result<Allowed, Failure> {
-    let listener = TcpListener::bind(("127.0.0.1", port))
-        .await
-        .with_context(|| {
-            format!("listening on port {port} of this machine for the browser's redirect")
-        })?;
-    let redirect_uri = format!(
-        "http://127.0.0.1:{}/callback",
-        listener.local_addr()?.port()
-    );
+    let listener = TcpListener::from_std(redirect.listener)?;
+    let redirect_uri = redirect.address;
     let state = random()?;
     let mut address = reqwest::Url::parse(&format!("{origin}/oauth/authorize"))?;
     address

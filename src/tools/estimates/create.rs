@@ -2,22 +2,18 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     answer::{Fields, estimate},
-    dates::parse_day,
     server::{
         call::Call,
-        create::{Draft, Outcome},
-        lookup,
+        create::Draft,
+        order::{Checked, Common, Customer},
         tool::{Tool, record_output},
-        tool_error::{ToolError, date_argument},
+        tool_error::ToolError,
     },
-    service_fusion::{
-        query::{ESTIMATES, ListQuery},
-        reference::List,
-    },
+    service_fusion::query::{ESTIMATES, ListQuery},
 };
 
 const DESCRIPTION: &str = "Create an estimate (quote) with its lines for an existing customer. Each line names a service or product exactly as the company's price book \
@@ -93,9 +89,7 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn create(call: Call, arguments: CreateEstimate) -> Result<Fields, ToolError> {
-    let id = arguments.customer_id;
-    let customer = lookup::customer(&call, id, &[]).await?;
-    let name = customer.text("customer_name").unwrap_or_default();
+    let customer = Customer::read(&call, arguments.customer_id).await?;
     let description = arguments.description.clone().unwrap_or_default();
     let draft = Draft {
         resource: &ESTIMATES,
@@ -104,51 +98,31 @@ async fn create(call: Call, arguments: CreateEstimate) -> Result<Fields, ToolErr
         dry_run: arguments.dry_run.unwrap_or(false),
     };
     let today = call.today();
-    let find = async || newest(&call, id, &name, &description).await;
-    Ok(match draft.submit(&call, find).await? {
-        Outcome::DryRun(shown) => shown.with("customer", name),
-        Outcome::Created(record) => {
-            let created = Fields::new().with("created", true);
-            let answer = Fields(created.0.into_iter().chain(estimate::row(&record, today).0).collect());
-            match record.id("customer_id") {
-                Some(other) if other != id => answer.with(
-                    "warning",
-                    format!("Service Fusion filed this estimate under customer {other} instead of {id}; tell the user to correct it there"),
-                ),
-                _ => answer,
-            }
-        }
-        Outcome::Repeated(record) => estimate::row(&record, today).with(
-            "repeated",
-            "the same estimate was created in the last ten minutes; this is that one, nothing new was made",
-        ),
-    })
+    let find = async || {
+        let query = ListQuery::new(&ESTIMATES).fields(estimate::ROW_FIELDS);
+        customer
+            .newest(&call, query, &description, |record| {
+                estimate::row(record, today)
+            })
+            .await
+    };
+    let outcome = draft.submit(&call, find).await?;
+    Ok(customer.answer(outcome, "estimate", |record| estimate::row(record, today)))
 }
 
 async fn body(call: &Call, arguments: &CreateEstimate) -> Result<Map<String, Value>, ToolError> {
-    let category = match &arguments.category {
-        Some(said) => {
-            Some(lookup::reference_name(call, List::JobCategories, "category", said).await?)
-        }
-        None => None,
+    let common = Common {
+        category: arguments.category.as_deref(),
+        status: arguments.status.as_deref(),
+        technicians: &arguments.technicians,
+        date: arguments.date.as_deref(),
     };
-    let status = match &arguments.status {
-        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said))
-            .await?
-            .into_iter()
-            .next(),
-        None => None,
-    };
-    let mut technicians = Vec::new();
-    for said in &arguments.technicians {
-        technicians.push(json!({"id": lookup::technician(call, "technicians", said).await?.id}));
-    }
-    let date = arguments
-        .date
-        .as_deref()
-        .map(|text| parse_day(text, call.today()))
-        .transpose()
-        .map_err(date_argument("date"))?;
+    let Checked {
+        category,
+        status,
+        technicians,
+        date,
+    } = common.check(call).await?;
     Ok(Fields::new()
         // The id, as the contract allows: a name may belong to two customers, or be a number.
         .with("customer_name", arguments.customer_id.to_string())
@@ -183,26 +157,4 @@ fn lines(lines: &[Line], kind: LineKind) -> Vec<Value> {
                 .into()
         })
         .collect()
-}
-
-/// The customer's newest estimates with that description: one of them may be the one whose answer was lost.
-async fn newest(
-    call: &Call,
-    customer_id: i64,
-    name: &str,
-    description: &str,
-) -> Result<Vec<Value>, ToolError> {
-    let query = ListQuery::new(&ESTIMATES)
-        .filter("customer_name", name)
-        .fields(estimate::ROW_FIELDS);
-    let found = call.walk(query).take(20, None).await?;
-    let today = call.today();
-    Ok(found
-        .rows
-        .iter()
-        .filter(|(row, _)| row.id("customer_id") == Some(customer_id))
-        .filter(|(row, _)| row.text("description").unwrap_or_default() == description.trim())
-        .take(5)
-        .map(|(row, _)| estimate::row(row, today).into())
-        .collect())
 }

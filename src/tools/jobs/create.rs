@@ -2,22 +2,20 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::{
     answer::{Fields, job},
-    dates::{parse_day, parse_time},
+    dates::parse_time,
     server::{
         call::Call,
-        create::{Draft, Outcome},
+        create::Draft,
         lookup,
+        order::{Checked, Common, Customer},
         tool::{Tool, record_output},
         tool_error::{ToolError, date_argument},
     },
-    service_fusion::{
-        query::{JOBS, ListQuery},
-        reference::List,
-    },
+    service_fusion::query::{JOBS, ListQuery},
 };
 
 const DESCRIPTION: &str = "Create a job (work order) for an existing customer. Status, category and technicians are checked against the company's own lists first. \
@@ -103,9 +101,7 @@ pub(super) fn tool() -> Tool {
 }
 
 async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
-    let id = arguments.customer_id;
-    let customer = lookup::customer(&call, id, &[]).await?;
-    let name = customer.text("customer_name").unwrap_or_default();
+    let customer = Customer::read(&call, arguments.customer_id).await?;
     let description = arguments.description.clone().unwrap_or_default();
     let draft = Draft {
         resource: &JOBS,
@@ -113,50 +109,35 @@ async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
         again: arguments.allow_duplicate.unwrap_or(false),
         dry_run: arguments.dry_run.unwrap_or(false),
     };
-    let find = async || newest(&call, id, &name, &description).await;
-    Ok(match draft.submit(&call, find).await? {
-        Outcome::DryRun(shown) => shown.with("customer", name),
-        Outcome::Created(record) => {
-            let created = Fields::new().with("created", true);
-            let answer = Fields(created.0.into_iter().chain(job::row(&record, &["street_1", "category"]).0).collect());
-            match record.id("customer_id") {
-                Some(other) if other != id => answer.with(
-                    "warning",
-                    format!("Service Fusion filed this job under customer {other} instead of {id}; tell the user to correct it there"),
-                ),
-                _ => answer,
-            }
-        }
-        Outcome::Repeated(record) => job::row(&record, &["street_1", "category"])
-            .with("repeated", "the same job was created in the last ten minutes; this is that one, nothing new was made"),
-    })
+    let find = async || {
+        let query = ListQuery::new(&JOBS)
+            .fields(job::ROW_FIELDS)
+            .fields(&["created_at"]);
+        customer
+            .newest(&call, query, &description, |record| {
+                job::row(record, &["created_at"])
+            })
+            .await
+    };
+    let outcome = draft.submit(&call, find).await?;
+    Ok(customer.answer(outcome, "job", |record| {
+        job::row(record, &["street_1", "category"])
+    }))
 }
 
 async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, ToolError> {
-    let category = match &arguments.category {
-        Some(said) => {
-            Some(lookup::reference_name(call, List::JobCategories, "category", said).await?)
-        }
-        None => None,
+    let common = Common {
+        category: arguments.category.as_deref(),
+        status: arguments.status.as_deref(),
+        technicians: &arguments.technicians,
+        date: arguments.date.as_deref(),
     };
-    let status = match &arguments.status {
-        Some(said) => lookup::statuses(call, "status", std::slice::from_ref(said))
-            .await?
-            .into_iter()
-            .next(),
-        None => None,
-    };
-    let mut technicians = Vec::new();
-    for said in &arguments.technicians {
-        let technician = lookup::technician(call, "technicians", said).await?;
-        technicians.push(json!({"id": technician.id}));
-    }
-    let date = arguments
-        .date
-        .as_deref()
-        .map(|text| parse_day(text, call.today()))
-        .transpose()
-        .map_err(date_argument("date"))?;
+    let Checked {
+        category,
+        status,
+        technicians,
+        date,
+    } = common.check(call).await?;
     let time = |name: &'static str, text: &Option<String>| {
         text.as_deref()
             .map(parse_time)
@@ -217,26 +198,4 @@ fn check_place(arguments: &CreateJob) -> Result<(), ToolError> {
         ));
     }
     Ok(())
-}
-
-/// The customer's newest jobs with that description: one of them may be the job whose answer was lost.
-async fn newest(
-    call: &Call,
-    customer_id: i64,
-    name: &str,
-    description: &str,
-) -> Result<Vec<Value>, ToolError> {
-    let query = ListQuery::new(&JOBS)
-        .filter("customer_name", name)
-        .fields(job::ROW_FIELDS)
-        .fields(&["created_at"]);
-    let found = call.walk(query).take(20, None).await?;
-    Ok(found
-        .rows
-        .iter()
-        .filter(|(row, _)| row.id("customer_id") == Some(customer_id))
-        .filter(|(row, _)| row.text("description").unwrap_or_default() == description.trim())
-        .take(5)
-        .map(|(row, _)| job::row(row, &["created_at"]).into())
-        .collect())
 }

@@ -10,7 +10,7 @@ use crate::{
     cli::{Exit, Failure},
     clock::Clock,
     config::{self, Config},
-    logging,
+    housekeeping, logging,
     master_key::MasterKeys,
     metrics,
     router::router,
@@ -54,8 +54,10 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
             stop.clone().cancelled_owned(),
         ))
     });
+    let sweeping = tokio::spawn(housekeeping::run(app.clone(), stop.clone()));
     server::serve(router(app.clone()), listener, asked_to_stop()).await;
     stop.cancel();
+    let _ = sweeping.await;
     if let Some(measuring) = measuring {
         let _ = measuring.await;
     }

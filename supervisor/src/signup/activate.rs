@@ -155,7 +155,7 @@ pub(super) async fn keep(
         .to_owned(),
         tenant_id: Some(id.clone()),
         before: None,
-        after: Some(credentials.kind.word().to_owned()),
+        after: Some(serde_json::json!({"kind": credentials.kind.word()}).to_string()),
     };
     Ok(app.store.note(&entry).await?)
 }

@@ -110,7 +110,7 @@ async fn owner(app: &App, email: &Email, company: Option<String>) -> Result<Memb
         action: "tenant.register".to_owned(),
         tenant_id: Some(owner.tenant_id.clone()),
         before: None,
-        after: Some(company),
+        after: Some(serde_json::json!({"company": company}).to_string()),
     };
     app.store.note(&entry).await?;
     Ok(owner)

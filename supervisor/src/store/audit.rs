@@ -1,6 +1,6 @@
 //! Who changed what, and when. Entries are only ever added.
 
-use sqlx::{Any, Row as _, any::AnyArguments, query::Query};
+use sqlx::{AnyConnection, Row as _};
 
 use super::{Result, Row, Store};
 use crate::ids;
@@ -21,8 +21,7 @@ pub struct Entry {
 
 impl Store {
     pub async fn note(&self, entry: &Entry) -> Result<()> {
-        noting(entry)?.execute(&self.pool).await?;
-        Ok(())
+        add(&mut *self.pool.acquire().await?, entry).await
     }
 
     /// The newest entries first, of one tenant or of all.
@@ -39,9 +38,9 @@ impl Store {
     }
 }
 
-/// The statement that adds an entry, for a transaction too.
-pub(super) fn noting(entry: &Entry) -> Result<Query<'_, Any, AnyArguments>> {
-    Ok(sqlx::query(
+/// Adds an entry within the transaction of the change.
+pub(super) async fn add(connection: &mut AnyConnection, entry: &Entry) -> Result<()> {
+    sqlx::query(
         "INSERT INTO audit (id, at, actor, action, tenant_id, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(ids::new("aud")?)
@@ -50,7 +49,10 @@ pub(super) fn noting(entry: &Entry) -> Result<Query<'_, Any, AnyArguments>> {
     .bind(&entry.action)
     .bind(&entry.tenant_id)
     .bind(&entry.before)
-    .bind(&entry.after))
+    .bind(&entry.after)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 fn entry(row: &Row) -> Result<Entry> {

@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Entry, Result, Row, Store, audit::noting};
+use super::{Result, Row, Store};
 
 /// One company.
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub struct Tenant {
     pub seen_at: Option<i64>,
 }
 
-const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at";
+pub(super) const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at";
 
 impl Store {
     pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>> {
@@ -57,27 +57,6 @@ impl Store {
             .execute(&self.pool)
             .await?;
         Ok(())
-    }
-
-    /// Removes a company with all that belongs to it, and notes that; audit entries stay. `false` when there is none.
-    pub async fn delete_tenant(&self, id: &str, entry: &Entry) -> Result<bool> {
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query(
-            "DELETE FROM codes WHERE email IN (SELECT email FROM members WHERE tenant_id = $1)",
-        )
-        .bind(id)
-        .execute(&mut *transaction)
-        .await?;
-        let deleted = sqlx::query("DELETE FROM tenants WHERE id = $1")
-            .bind(id)
-            .execute(&mut *transaction)
-            .await?;
-        if deleted.rows_affected() != 1 {
-            return Ok(false);
-        }
-        noting(entry)?.execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(true)
     }
 
     /// Notes a request of the tenant, at most once a minute.

@@ -22,6 +22,35 @@ impl Database {
         }
     }
 
+    /// Runs statements behind the service's back.
+    pub(crate) async fn run(&self, statements: &str) {
+        sqlx::any::install_default_drivers();
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let statements = sqlx::AssertSqlSafe(statements.to_owned());
+        connection.execute(sqlx::raw_sql(statements)).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Ends all other connections, as a restart of PostgreSQL does.
+    pub(crate) async fn cut(&self) {
+        self.run(
+            "SELECT CAST(pg_terminate_backend(pid) AS TEXT) FROM pg_stat_activity \
+             WHERE datname = CURRENT_DATABASE() AND pid <> pg_backend_pid()",
+        )
+        .await;
+    }
+
+    /// A database of the other kind than the test run's; `None` when there is no PostgreSQL server.
+    pub(crate) fn other_kind() -> Option<Self> {
+        std::env::var("SF_SUPERVISOR_TEST_POSTGRES").ok()?;
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", folder.path().join("other.db").display());
+        Some(Self {
+            url,
+            _folder: folder,
+        })
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }

@@ -1,0 +1,388 @@
+//! Access tokens for devices and children: one renewal per tenant, whoever asks, in whichever process.
+//!
+//! An ordinary request finds its token in memory and needs one read, which tells whether the token is still the
+//! tenant's. When it runs out, one task per tenant and process takes the tenant's lock across all processes, reads
+//! again, and renews where nobody else has done so meanwhile.
+
+mod renewal;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::Clock,
+    store::{self, Credentials, Store},
+    vault::{self, Head, Vault},
+};
+
+/// No token is handed out with less than this left, or than that share of its life.
+const MARGIN: (Duration, i64) = (Duration::from_mins(2), 5);
+/// From here on it is renewed in the background while it is still handed out.
+const AHEAD: (Duration, i64) = (Duration::from_mins(10), 2);
+/// With so much left a token is still handed out when no other can be had.
+const LAST: Duration = Duration::from_secs(2);
+/// How long a request waits for a renewal.
+const PATIENCE: Duration = Duration::from_secs(50);
+/// After a failure nobody asks Service Fusion for that tenant's token again for so long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// A renewal ends within so long: a request takes 30 s at most, and its answer must be written.
+const SETTLING: Duration = Duration::from_secs(40);
+/// Tenants whose token is in memory.
+const KEPT: usize = 10_000;
+
+/// An access token for Service Fusion and its remaining life.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub access_token: SecretString,
+    pub expires_in: Duration,
+}
+
+/// Why there is no access token.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the company is not connected to Service Fusion yet; its owner must activate it")]
+    NotConnected,
+    #[error(
+        "the connection to Service Fusion has ended ({0}); the company's owner must connect it again"
+    )]
+    Ended(String),
+    #[error("the company's access is suspended; ask the operator of this service")]
+    Suspended,
+    #[error("{why}; try again in {seconds} s")]
+    Unavailable { why: String, seconds: u64 },
+    #[error("{0}")]
+    Vault(Arc<vault::Error>),
+}
+
+impl From<vault::Error> for Error {
+    fn from(problem: vault::Error) -> Self {
+        match problem {
+            vault::Error::Store(store::Error::LockTimeout) => {
+                unavailable("another process has been renewing the token for too long")
+            }
+            problem => Self::Vault(Arc::new(problem)),
+        }
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(problem: store::Error) -> Self {
+        vault::Error::from(problem).into()
+    }
+}
+
+fn unavailable(why: impl Into<String>) -> Error {
+    Error::Unavailable {
+        why: why.into(),
+        seconds: 2,
+    }
+}
+
+type Flight = Shared<BoxFuture<'static, Result<Access, Error>>>;
+
+/// Hands out access tokens. Clones are one broker.
+#[derive(Clone, Debug)]
+pub struct Broker(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    http: reqwest::Client,
+    origin: String,
+    state: Mutex<State>,
+    /// A renewal has ended.
+    landed: Notify,
+    /// No renewal begins any more.
+    closing: CancellationToken,
+}
+
+#[derive(Default)]
+struct State {
+    kept: HashMap<String, Kept>,
+    flights: HashMap<String, Flight>,
+    paused: HashMap<String, (Instant, Error)>,
+}
+
+/// A token in memory, good while the tenant's generation stays this.
+#[derive(Clone)]
+struct Kept {
+    generation: i64,
+    access_token: SecretString,
+}
+
+/// What is stored for a tenant, with its access token opened.
+struct Known {
+    head: Head,
+    row: Credentials,
+    access_token: SecretString,
+    now: i64,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+impl Broker {
+    /// `origin` is Service Fusion's.
+    pub fn new(
+        store: Store,
+        vault: Vault,
+        clock: Clock,
+        http: reqwest::Client,
+        origin: String,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            vault,
+            clock,
+            http,
+            origin,
+            state: Mutex::default(),
+            landed: Notify::new(),
+            closing: CancellationToken::new(),
+        }))
+    }
+
+    /// A token that lasts for some time yet.
+    pub async fn token(&self, tenant_id: &str) -> Result<Access, Error> {
+        self.other_than(tenant_id, None).await
+    }
+
+    /// A token other than the one with this SHA-256 in hexadecimal, which Service Fusion has refused.
+    pub async fn other_than(
+        &self,
+        tenant_id: &str,
+        rejected: Option<&str>,
+    ) -> Result<Access, Error> {
+        let known = self.0.known(tenant_id).await?;
+        if let Some(access) = known.usable(MARGIN, rejected) {
+            if known.usable(AHEAD, None).is_none() {
+                self.renew_ahead(tenant_id);
+            }
+            return Ok(access);
+        }
+        let mut renewed = self.renewed(tenant_id, rejected).await;
+        // The renewal under way knew nothing of the refusal and may have found the same token.
+        if let (Ok(access), Some(rejected)) = (&renewed, rejected)
+            && fingerprint(&access.access_token) == rejected
+        {
+            renewed = self.renewed(tenant_id, Some(rejected)).await;
+        }
+        match renewed {
+            Err(Error::Unavailable { why, seconds }) => {
+                let last = known.usable((LAST, 1), rejected);
+                last.ok_or(Error::Unavailable { why, seconds })
+            }
+            renewed => renewed,
+        }
+    }
+
+    /// Lets no renewal begin any more and waits for those under way.
+    pub async fn close(&self) {
+        self.0.closing.cancel();
+        let settled = async {
+            loop {
+                let landed = self.0.landed.notified();
+                if self.0.state().flights.is_empty() {
+                    break;
+                }
+                landed.await;
+            }
+        };
+        if tokio::time::timeout(SETTLING, settled).await.is_err() {
+            tracing::warn!("the service ends while tokens are being renewed");
+        }
+    }
+
+    async fn renewed(&self, tenant_id: &str, rejected: Option<&str>) -> Result<Access, Error> {
+        let flight = self.flight(tenant_id, MARGIN, rejected)?;
+        tokio::time::timeout(PATIENCE, flight)
+            .await
+            .unwrap_or_else(|_| Err(unavailable("the renewal of the token takes unusually long")))
+    }
+
+    /// Renews while the token is still handed out; whoever needs one in the meantime joins.
+    fn renew_ahead(&self, tenant_id: &str) {
+        // The work goes on by itself, and a failure has been logged there.
+        let _ = self.flight(tenant_id, AHEAD, None);
+    }
+
+    /// The one renewal of the tenant in this process. A caller may leave at any time, the work goes on without it: a
+    /// spent refresh token is worth its answer.
+    fn flight(
+        &self,
+        tenant_id: &str,
+        needed: (Duration, i64),
+        rejected: Option<&str>,
+    ) -> Result<Flight, Error> {
+        let mut state = self.0.state();
+        if let Some(flight) = state.flights.get(tenant_id) {
+            return Ok(flight.clone());
+        }
+        if let Some((until, problem)) = state.paused.get(tenant_id) {
+            if *until > Instant::now() {
+                return Err(problem.clone());
+            }
+            state.paused.remove(tenant_id);
+        }
+        if self.0.closing.is_cancelled() {
+            return Err(unavailable("this replica of the service is ending"));
+        }
+        let inner = Arc::clone(&self.0);
+        let (tenant, rejected) = (tenant_id.to_owned(), rejected.map(str::to_owned));
+        let work = tokio::spawn(async move {
+            let landing = Landing(Arc::clone(&inner), tenant.clone());
+            let outcome = inner.obtain(&tenant, needed, rejected.as_deref()).await;
+            landing.note(&outcome);
+            outcome
+        });
+        let flight = work
+            .map(|ended| {
+                ended.unwrap_or_else(|_| {
+                    Err(unavailable("the renewal of the token was interrupted"))
+                })
+            })
+            .boxed()
+            .shared();
+        state.flights.insert(tenant_id.to_owned(), flight.clone());
+        Ok(flight)
+    }
+}
+
+/// Removes the flight when the work ends, however it ends.
+struct Landing(Arc<Inner>, String);
+
+impl Landing {
+    fn note(&self, outcome: &Result<Access, Error>) {
+        let Err(problem) = outcome else { return };
+        tracing::warn!(tenant = self.1, %problem, "a tenant's token could not be renewed");
+        if matches!(problem, Error::Unavailable { .. }) {
+            let mut state = self.0.state();
+            let now = Instant::now();
+            state.paused.retain(|_, (until, _)| *until > now);
+            state
+                .paused
+                .insert(self.1.clone(), (now + PAUSE, problem.clone()));
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.0.state().flights.remove(&self.1);
+        self.0.landed.notify_waiters();
+    }
+}
+
+impl Inner {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is stored for the tenant now; a suspended one has nothing.
+    async fn known(&self, tenant_id: &str) -> Result<Known, Error> {
+        let mut tries = 3;
+        loop {
+            match self.read(tenant_id).await {
+                // A renewal and a rotation in the same instant: what is read next belongs together.
+                Err(Error::Vault(problem))
+                    if tries > 0 && matches!(*problem, vault::Error::Contended(_)) =>
+                {
+                    tries -= 1;
+                }
+                read => return read,
+            }
+        }
+    }
+
+    async fn read(&self, tenant_id: &str) -> Result<Known, Error> {
+        let read = self.vault.read(tenant_id).await?;
+        let refused = match &read {
+            None => Some(Error::NotConnected),
+            Some((head, _)) if head.suspended => Some(Error::Suspended),
+            Some(_) => None,
+        };
+        let (Some((head, row)), None) = (read, &refused) else {
+            self.state().kept.remove(tenant_id);
+            return Err(refused.unwrap_or(Error::NotConnected));
+        };
+        let kept = self.state().kept.get(tenant_id).cloned();
+        let access_token = match kept.filter(|kept| kept.generation == head.generation) {
+            Some(kept) => kept.access_token,
+            None => {
+                let opened = self.vault.access_token(row.clone()).await?;
+                self.keep(tenant_id, head.generation, &opened);
+                opened
+            }
+        };
+        Ok(Known {
+            head,
+            row,
+            access_token,
+            now: self.clock.now(),
+        })
+    }
+
+    fn keep(&self, tenant_id: &str, generation: i64, access_token: &SecretString) {
+        let mut state = self.state();
+        if state.kept.len() >= KEPT {
+            // It is read again when it is needed again.
+            let any = state.kept.keys().next().cloned();
+            any.and_then(|any| state.kept.remove(&any));
+        }
+        let kept = Kept {
+            generation,
+            access_token: access_token.clone(),
+        };
+        state.kept.insert(tenant_id.to_owned(), kept);
+    }
+}
+
+impl Known {
+    /// The token with its remaining life, when that is enough and the token is not the refused one.
+    fn usable(&self, (least, share): (Duration, i64), rejected: Option<&str>) -> Option<Access> {
+        // A clock that was set back must not make a token last longer than it was given.
+        let left = (self.head.expires_at - self.now).min(self.head.life);
+        let least = i64::try_from(least.as_millis())
+            .unwrap_or(i64::MAX)
+            .min(self.head.life / share);
+        let refused = rejected.is_some_and(|rejected| self.is(rejected));
+        if left <= least || refused {
+            return None;
+        }
+        Some(Access {
+            access_token: self.access_token.clone(),
+            expires_in: Duration::from_millis(u64::try_from(left).ok()?),
+        })
+    }
+
+    fn is(&self, rejected: &str) -> bool {
+        fingerprint(&self.access_token) == rejected
+    }
+}
+
+/// SHA-256 in hexadecimal: how a device names a token without sending it.
+pub fn fingerprint(token: &SecretString) -> String {
+    use std::fmt::Write;
+    let digest = Sha256::digest(token.expose_secret().as_bytes());
+    digest.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

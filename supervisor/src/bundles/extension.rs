@@ -1,0 +1,94 @@
+//! The one-click extension of Claude Desktop, `.mcpb`: a zip with a manifest (version 0.3), an icon and sf-mcp.
+//!
+//! The device token stands in the manifest's `env` and not in `user_config`: there a default does not count as filled
+//! in, so the person would have to type what the file already has.
+
+use axum::{
+    body::Body,
+    http::{HeaderValue, header},
+    response::Response,
+};
+use bytes::Bytes;
+use futures_util::stream;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use sf_mcp::{clients::SERVER, config::Toolset, tools};
+
+use crate::{
+    app::App,
+    archive::{self, Part},
+    binaries::Platform,
+    bundles::{client::Client, download, text},
+    error::Problem,
+};
+
+const ICON: &[u8] = include_bytes!("../../assets/icon.png");
+
+/// The extension of one company for one platform. sf-mcp is compressed already and is sent without a copy.
+pub(super) fn answer(
+    app: &App,
+    company: &str,
+    token: &SecretString,
+    platform: Platform,
+    program: Part,
+) -> Result<Response, Problem> {
+    let manifest = manifest(&app.config.public_url, company, token, platform);
+    let pieces = pieces(&manifest, program).map_err(|problem| {
+        tracing::error!(%problem, "an extension cannot be packed");
+        Problem::internal()
+    })?;
+    let length: usize = pieces.iter().map(Bytes::len).sum();
+    let pieces = pieces.into_iter().map(Ok::<_, std::convert::Infallible>);
+    let (name, kind) = Client::Mcpb.file();
+    let mut answer = download(name, kind, Body::from_stream(stream::iter(pieces)));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    Ok(answer)
+}
+
+/// The manifest comes first.
+fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
+    let manifest = format!("{manifest:#}\n");
+    archive::archive(&[
+        Part::pack("manifest.json", false, manifest.as_bytes())?,
+        Part::pack("icon.png", false, ICON)?,
+        program,
+    ])
+}
+
+/// There is one program in it and so one platform, which needs no overrides.
+fn manifest(url: &str, company: &str, token: &SecretString, platform: Platform) -> Value {
+    let program = format!("server/{}", platform.program());
+    let tools = tools::catalog(&[Toolset::Core, Toolset::Dispatch], false);
+    let tools = tools
+        .iter()
+        .map(|tool| json!({"name": tool.name, "description": tool.description}));
+    json!({
+        "manifest_version": "0.3",
+        "name": SERVER,
+        "display_name": format!("Service Fusion ({})", text::plain(company)),
+        "version": env!("CARGO_PKG_VERSION"),
+        "description": "Customers, jobs, estimates and the dispatch board of Service Fusion",
+        "long_description": "Runs sf-mcp on this computer. It is signed in for your company by the service you got this file from; \
+                             keep the file to yourself, and revoke it there when you no longer need it.",
+        "author": {"name": "sf-mcp"},
+        "icon": "icon.png",
+        "license": "Apache-2.0 OR MIT",
+        "keywords": ["service fusion", "field service", "dispatch"],
+        "server": {
+            "type": "binary",
+            "entry_point": program,
+            "mcp_config": {
+                "command": format!("${{__dirname}}/{program}"),
+                "args": ["serve"],
+                "env": {
+                    "SF_MCP_SUPERVISOR_URL": url,
+                    "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
+                },
+            },
+        },
+        "tools": tools.collect::<Vec<_>>(),
+        "prompts_generated": true,
+        "compatibility": {"platforms": [platform.os]},
+    })
+}

@@ -1,0 +1,181 @@
+//! `sf-supervisor backup` and `restore`: everything in one private file.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, anyhow};
+use clap::Args;
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use crate::{
+    cli::{
+        Exit, Failure,
+        shown::{Shown, time},
+    },
+    clock::Clock,
+    config::Operating,
+    ids,
+    store::{
+        Store,
+        backup::{self, Manifest},
+        known_schema,
+    },
+};
+
+/// Write the whole database into one file, while the service goes on serving.
+///
+/// The file restores into SQLite and into PostgreSQL. The master key is not in it: keep that elsewhere.
+#[derive(Args)]
+pub(super) struct Backup {
+    file: PathBuf,
+    /// Overwrite the file when it exists.
+    #[arg(long)]
+    force: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Fill an empty database with a backup, after the service is stopped.
+///
+/// Either everything is restored or nothing is changed.
+#[derive(Args)]
+pub(super) struct Restore {
+    file: PathBuf,
+    /// Remove all that the database holds first.
+    #[arg(long)]
+    replace: bool,
+    /// Print JSON instead of text.
+    #[arg(long)]
+    json: bool,
+}
+
+const KEY: &str = "The master key is not in it.";
+
+pub(super) fn back_up(asked: &Backup, settings: &Operating) -> Result<Exit, Failure> {
+    let shown = runtime()?.block_on(async {
+        if asked.file.exists() && !asked.force {
+            return Err(exists(&asked.file));
+        }
+        let store = Store::beside(settings.database_url.expose_secret()).await?;
+        let written = write(&store, asked).await;
+        store.close().await;
+        let manifest = written?;
+        let text = format!(
+            "{} holds {}. {KEY}",
+            asked.file.display(),
+            summary(&manifest)
+        );
+        Ok::<_, Failure>(Shown::new(
+            text,
+            json!({"file": asked.file, "manifest": manifest}),
+        ))
+    })?;
+    shown.print(asked.json)?;
+    Ok(Exit::Done)
+}
+
+/// Into a file of another name first: under the name asked for there is never half a backup.
+async fn write(store: &Store, asked: &Backup) -> Result<Manifest, Failure> {
+    let unfinished = Unfinished::beside(&asked.file)?;
+    let manifest = store.back_up(&unfinished.0, Clock::default().now()).await?;
+    File::open(&unfinished.0)?.sync_all()?;
+    if asked.force {
+        fs::rename(&unfinished.0, &asked.file)?;
+    } else {
+        // Unlike a rename this never replaces a file that appeared meanwhile.
+        fs::hard_link(&unfinished.0, &asked.file).map_err(|problem| match problem.kind() {
+            std::io::ErrorKind::AlreadyExists => exists(&asked.file),
+            _ => Failure::from(problem),
+        })?;
+    }
+    Ok(manifest)
+}
+
+fn exists(file: &Path) -> Failure {
+    anyhow!(
+        "{} exists; choose another name, or overwrite it with --force",
+        file.display()
+    )
+    .into()
+}
+
+pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Failure> {
+    let shown = runtime()?.block_on(async {
+        let problem = || format!("{} is not restored", asked.file.display());
+        if !asked.file.is_file() {
+            return Err(anyhow!("there is no file {}", asked.file.display()).into());
+        }
+        let manifest = backup::check(&asked.file).await.with_context(problem)?;
+        let current = if manifest.schema < known_schema() {
+            Some(brought_up_to_date(&asked.file).await?)
+        } else {
+            None
+        };
+        let file = current.as_ref().map_or(&asked.file, |copy| &copy.0);
+        let store = Store::open(settings.database_url.expose_secret()).await?;
+        let restored = store.restore(file, asked.replace).await.with_context(problem);
+        store.close().await;
+        let restored = restored?;
+        let text = format!(
+            "Restored {}. {KEY} Start the service with the one that was in use then. Companies whose sign-in at \
+             Service Fusion was renewed since may have to connect again.",
+            summary(&manifest)
+        );
+        Ok::<_, Failure>(Shown::new(text, json!({"file": asked.file, "manifest": manifest, "rows": restored.rows})))
+    })?;
+    shown.print(asked.json)?;
+    Ok(Exit::Done)
+}
+
+async fn brought_up_to_date(file: &Path) -> Result<Unfinished, Failure> {
+    let copy = Unfinished::beside(&std::env::temp_dir().join("sf-supervisor-restore"))?;
+    fs::copy(file, &copy.0)?;
+    backup::bring_up_to_date(&copy.0).await?;
+    Ok(copy)
+}
+
+fn summary(manifest: &Manifest) -> String {
+    let rows: i64 = manifest.rows.values().sum();
+    let tenants = manifest.rows.get("tenants").copied().unwrap_or_default();
+    format!(
+        "{tenants} tenants, {rows} rows in all, of {} UTC (schema {})",
+        time(manifest.made_at),
+        manifest.schema
+    )
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+}
+
+/// A private file that is removed again, whatever happens.
+struct Unfinished(PathBuf);
+
+impl Unfinished {
+    fn beside(file: &Path) -> Result<Self, Failure> {
+        let name = file
+            .file_name()
+            .with_context(|| format!("{} is no name of a file", file.display()))?;
+        let mut unfinished = std::ffi::OsString::from(".");
+        unfinished.push(name);
+        unfinished.push(format!(".{}", ids::new("unfinished")?));
+        let unfinished = file.with_file_name(unfinished);
+        sf_mcp::paths::private_file()
+            .write(true)
+            .open(&unfinished)
+            .with_context(|| format!("{} cannot be written", unfinished.display()))?;
+        Ok(Self(unfinished))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}

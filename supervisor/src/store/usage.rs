@@ -1,0 +1,363 @@
+//! Calls: the events themselves for a while, their sums by hour and day for good.
+
+use std::collections::{BTreeMap, HashSet};
+
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+
+use super::{Result, Row, Store};
+
+const HOUR: i64 = 60 * 60 * 1000;
+const DAY: i64 = 24 * HOUR;
+/// Rows of one INSERT. With 10 values each they stay far below what SQLite (32,766) and PostgreSQL (65,535) bind.
+const ROWS: usize = 500;
+/// Rows that one DELETE removes, so that it holds up no writer for long.
+const REMOVED_AT_ONCE: i64 = 5000;
+
+/// One call that has been judged fit to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageEvent {
+    /// Unique among the tenant's.
+    pub id: String,
+    pub at: i64,
+    pub tool: String,
+    /// As `GET /v1/jobs/{id}`, or empty.
+    pub endpoint: String,
+    pub status: String,
+    pub duration_ms: i64,
+    pub bytes: i64,
+    /// As `claude-ai/1.2`, or empty.
+    pub client: String,
+    /// The protocol's revision, or empty.
+    pub era: String,
+}
+
+/// Whose calls they are, and where they were made.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageSource<'a> {
+    pub tenant_id: &'a str,
+    pub token_id: Option<&'a str>,
+    pub member_id: Option<&'a str>,
+    pub origin: Origin,
+}
+
+/// Where sf-mcp ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// On a machine of the company, from a bundle.
+    Local,
+    /// Here, as the company's child.
+    Hosted,
+}
+
+impl Origin {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Hosted => "hosted",
+        }
+    }
+}
+
+/// By what calls are summed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum By {
+    Hour,
+    Day,
+    Tool,
+    Status,
+    Client,
+    Origin,
+}
+
+impl By {
+    /// The column's name, in the tables and in answers.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Tool => "tool",
+            Self::Status => "status",
+            Self::Client => "client",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+/// Calls that have something in common.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// An hour's or a day's start in Unix ms, else the tool, status, client or origin.
+    pub key: String,
+    pub calls: i64,
+    /// Calls whose status is not `ok`.
+    pub errors: i64,
+    pub duration_ms: i64,
+    pub bytes: i64,
+}
+
+/// Status, tool, client and origin of a row of sums, after its start.
+type Key<'a> = (i64, &'a str, &'a str, &'a str);
+/// Calls, milliseconds, bytes.
+type Sums = (i64, i64, i64);
+
+impl Store {
+    /// Keeps those events that are not kept yet and returns how many they were. Sums change by those alone, in the
+    /// same transaction. Everybody inserts in the order of ids, and of sums after that: nobody waits in a circle.
+    pub async fn add_usage(
+        &self,
+        source: UsageSource<'_>,
+        events: &[UsageEvent],
+        now: i64,
+    ) -> Result<usize> {
+        let events: BTreeMap<&str, &UsageEvent> = events
+            .iter()
+            .rev()
+            .map(|event| (event.id.as_str(), event))
+            .collect();
+        let events: Vec<&UsageEvent> = events.into_values().collect();
+        if events.is_empty() {
+            return Ok(0);
+        }
+        let mut transaction = self.pool.begin().await?;
+        let mut new = HashSet::new();
+        for part in events.chunks(ROWS) {
+            new.extend(insert_events(&mut transaction, source, part, now).await?);
+        }
+        let kept = || events.iter().filter(|event| new.contains(&event.id));
+        if !new.is_empty() {
+            let kept: Vec<&UsageEvent> = kept().copied().collect();
+            for (table, start, length) in
+                [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)]
+            {
+                let sums: Vec<(Key<'_>, Sums)> = summed(&kept, length).into_iter().collect();
+                for part in sums.chunks(ROWS) {
+                    add_sums(&mut transaction, source, table, start, part).await?;
+                }
+            }
+        }
+        transaction.commit().await?;
+        Ok(new.len())
+    }
+
+    /// Sums of one tenant, or of all, from the start of `from` to before `to` (Unix ms), in the order of their keys.
+    pub async fn usage(
+        &self,
+        tenant_id: Option<&str>,
+        from: i64,
+        to: i64,
+        by: By,
+    ) -> Result<Vec<Sum>> {
+        let (table, start) = match by {
+            By::Hour => ("usage_hours", "hour"),
+            _ => ("usage_days", "day"),
+        };
+        let column = by.word();
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT CAST({column} AS TEXT) AS key, {SUMS} FROM {table} \
+             WHERE ($1 = '' OR tenant_id = $1) AND {start} >= $2 AND {start} < $3 \
+             GROUP BY {column} ORDER BY {column}"
+        )))
+        .bind(tenant_id.unwrap_or_default())
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(sum).collect()
+    }
+
+    /// Sums by tenant, from the start of `from` to before `to` (Unix ms).
+    pub async fn usage_by_tenant(&self, from: i64, to: i64) -> Result<Vec<Sum>> {
+        let rows = sqlx::query(AssertSqlSafe(format!(
+            "SELECT tenant_id AS key, {SUMS} FROM usage_days WHERE day >= $1 AND day < $2 \
+             GROUP BY tenant_id ORDER BY tenant_id"
+        )))
+        .bind(from)
+        .bind(to)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(sum).collect()
+    }
+
+    /// Removes events of before `before`, a part at a time; their sums stay.
+    pub async fn forget_usage(&self, before: i64) -> Result<u64> {
+        let tenants = sqlx::query("SELECT id FROM tenants")
+            .fetch_all(&self.pool)
+            .await?;
+        let mut removed = 0;
+        for tenant in &tenants {
+            let tenant: &str = tenant.try_get("id")?;
+            loop {
+                let some = sqlx::query(
+                    "DELETE FROM usage_events WHERE tenant_id = $1 AND id IN \
+                     (SELECT id FROM usage_events WHERE tenant_id = $1 AND at < $2 LIMIT $3)",
+                )
+                .bind(tenant)
+                .bind(before)
+                .bind(REMOVED_AT_ONCE)
+                .execute(&self.pool)
+                .await?
+                .rows_affected();
+                removed += some;
+                if some == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes one-time codes that were good until before `before`.
+    pub async fn forget_expired_codes(&self, before: i64) -> Result<u64> {
+        let removed = sqlx::query("DELETE FROM codes WHERE expires_at < $1")
+            .bind(before)
+            .execute(&self.pool)
+            .await?;
+        Ok(removed.rows_affected())
+    }
+}
+
+const SUMS: &str = "CAST(COALESCE(SUM(calls), 0) AS BIGINT) AS calls, \
+                    CAST(COALESCE(SUM(CASE WHEN status = 'ok' THEN 0 ELSE calls END), 0) AS BIGINT) AS errors, \
+                    CAST(COALESCE(SUM(duration_ms), 0) AS BIGINT) AS duration_ms, \
+                    CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes";
+
+fn sum(row: &Row) -> Result<Sum> {
+    Ok(Sum {
+        key: row.try_get("key")?,
+        calls: row.try_get("calls")?,
+        errors: row.try_get("errors")?,
+        duration_ms: row.try_get("duration_ms")?,
+        bytes: row.try_get("bytes")?,
+    })
+}
+
+/// The ids of those events that were not there yet.
+async fn insert_events(
+    transaction: &mut Transaction<'static, Any>,
+    source: UsageSource<'_>,
+    events: &[&UsageEvent],
+    now: i64,
+) -> Result<Vec<String>> {
+    let rows = rows(events.len(), 5, 9, "$1, $2, $3, $4, $5, ");
+    // Batches have all sizes: their statements are not worth keeping.
+    let mut query = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO usage_events (tenant_id, token_id, member_id, origin, received_at, \
+           id, at, tool, endpoint, status, duration_ms, bytes, client, era) VALUES {rows} \
+         ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id"
+    )))
+    .persistent(false)
+    .bind(source.tenant_id)
+    .bind(source.token_id)
+    .bind(source.member_id)
+    .bind(source.origin.word())
+    .bind(now);
+    for event in events {
+        query = query
+            .bind(&event.id)
+            .bind(event.at)
+            .bind(&event.tool)
+            .bind(&event.endpoint)
+            .bind(&event.status)
+            .bind(event.duration_ms)
+            .bind(event.bytes)
+            .bind(&event.client)
+            .bind(&event.era);
+    }
+    let rows = query.fetch_all(&mut **transaction).await?;
+    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+}
+
+async fn add_sums(
+    transaction: &mut Transaction<'static, Any>,
+    source: UsageSource<'_>,
+    table: &str,
+    start: &str,
+    sums: &[(Key<'_>, Sums)],
+) -> Result<()> {
+    let rows = rows(sums.len(), 2, 7, "$1, $2, ");
+    let mut query = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO {table} (tenant_id, origin, {start}, tool, status, client, calls, duration_ms, bytes) VALUES {rows} \
+         ON CONFLICT (tenant_id, {start}, tool, status, client, origin) DO UPDATE SET \
+           calls = {table}.calls + excluded.calls, duration_ms = {table}.duration_ms + excluded.duration_ms, \
+           bytes = {table}.bytes + excluded.bytes"
+    )))
+    .persistent(false)
+    .bind(source.tenant_id)
+    .bind(source.origin.word());
+    for ((begin, tool, status, client), (calls, duration_ms, bytes)) in sums {
+        query = query
+            .bind(begin)
+            .bind(*tool)
+            .bind(*status)
+            .bind(*client)
+            .bind(calls)
+            .bind(duration_ms)
+            .bind(bytes);
+    }
+    query.execute(&mut **transaction).await?;
+    Ok(())
+}
+
+/// `($1, …, $6, $7), ($1, …, $8, $9)`: `shared` placeholders that all rows begin with, and `own` ones of each row.
+pub(super) fn rows(count: usize, shared: usize, own: usize, beginning: &str) -> String {
+    use std::fmt::Write;
+    let mut text = String::with_capacity(count * (beginning.len() + own * 7));
+    for row in 0..count {
+        text.push_str(if row == 0 { "(" } else { ", (" });
+        text.push_str(beginning);
+        for value in 0..own {
+            let separator = if value == 0 { "" } else { ", " };
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{separator}${}", shared + row * own + value + 1);
+        }
+        text.push(')');
+    }
+    text
+}
+
+/// What the events add to the sums of their hours or days.
+fn summed<'a>(events: &[&'a UsageEvent], length: i64) -> BTreeMap<Key<'a>, Sums> {
+    let mut sums = BTreeMap::<Key<'a>, Sums>::new();
+    for event in events {
+        let begin = event.at - event.at.rem_euclid(length);
+        let key = (
+            begin,
+            event.tool.as_str(),
+            event.status.as_str(),
+            client_name(&event.client),
+        );
+        let (calls, duration_ms, bytes) = sums.entry(key).or_default();
+        *calls += 1;
+        *duration_ms += event.duration_ms;
+        *bytes += event.bytes;
+    }
+    sums
+}
+
+/// Sums are by client, not by each version of it.
+fn client_name(client: &str) -> &str {
+    client.split('/').next().unwrap_or_default().trim()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_counted_on() {
+        assert_eq!(rows(2, 1, 2, "$1, "), "($1, $2, $3), ($1, $4, $5)");
+        assert_eq!(rows(1, 0, 2, ""), "($1, $2)");
+    }
+
+    #[test]
+    fn versions_of_a_client_are_one_client() {
+        for (client, name) in [
+            ("claude-ai/1.2", "claude-ai"),
+            ("Cursor", "Cursor"),
+            ("", ""),
+        ] {
+            assert_eq!(client_name(client), name);
+        }
+    }
+}

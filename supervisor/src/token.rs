@@ -1,0 +1,124 @@
+//! `POST /api/token`: a device gets the company's access token for Service Fusion.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{app::App, broker, error::Problem, tokens::Kind, web::Caller};
+
+/// The body, which may be left out.
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    /// SHA-256, in hexadecimal, of an access token that Service Fusion answered with 401.
+    rejected: Option<String>,
+}
+
+/// `{access_token, expires_in, api_url}`: the token, the seconds it lasts, and the only origin it may be sent to.
+#[utoipa::path(
+    post,
+    path = "/api/token",
+    request_body(content = Option<Object>, description = "`rejected`, which may be left out: the SHA-256 of an access token that Service Fusion refused"),
+    tag = "devices",
+    security(("device" = [])),
+    responses(
+        (status = 200, description = "`{access_token, expires_in, api_url}`"),
+        (status = 401, description = "`invalid_token`"),
+        (status = 403, description = "`tenant_suspended`"),
+        (status = 409, description = "`reconnect_required`"),
+        (status = 503, description = "`upstream_unavailable`, with Retry-After")
+    )
+)]
+pub async fn token(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let caller = Caller::with(&app, &headers, &[Kind::Device]).await?;
+    let rejected = asked(&body)?.rejected;
+    let access = app
+        .broker
+        .other_than(&caller.tenant.id, rejected.as_deref())
+        .await?;
+    let answer = json!({
+        "access_token": access.access_token.expose_secret(),
+        "expires_in": access.expires_in.as_secs(),
+        "api_url": app.config.api_url,
+    });
+    let mut response = (StatusCode::OK, answer.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn asked(body: &[u8]) -> Result<Asked, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Ok(Asked::default());
+    }
+    let mut asked: Asked = serde_json::from_slice(body)
+        .map_err(|problem| Problem::invalid(format!("The body cannot be read: {problem}.")))?;
+    if let Some(rejected) = &mut asked.rejected {
+        if rejected.len() != 64 || !rejected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(Problem::invalid(
+                "`rejected` must be the SHA-256 of the refused access token, in hexadecimal.",
+            ));
+        }
+        rejected.make_ascii_lowercase();
+    }
+    Ok(asked)
+}
+
+/// Each way of having no token has its own code.
+impl From<broker::Error> for Problem {
+    fn from(problem: broker::Error) -> Self {
+        let said = problem.to_string();
+        match problem {
+            broker::Error::NotConnected | broker::Error::Ended(_) => {
+                Self::new(StatusCode::CONFLICT, "reconnect_required", said)
+            }
+            broker::Error::Suspended => Self::new(StatusCode::FORBIDDEN, "tenant_suspended", said),
+            broker::Error::Unavailable { seconds, .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "upstream_unavailable",
+                said,
+            )
+            .retry_after(seconds),
+            broker::Error::Vault(problem) => Self::from(&*problem),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_optional_and_names_a_token_by_its_hash() {
+        assert_eq!(asked(b"").unwrap().rejected, None);
+        assert_eq!(asked(b" {} ").unwrap().rejected, None);
+        let hash = "AB".repeat(32);
+        let body = json!({"rejected": hash}).to_string();
+        assert_eq!(
+            asked(body.as_bytes()).unwrap().rejected,
+            Some("ab".repeat(32))
+        );
+        for body in [
+            "[",
+            r#"{"rejected": "the token itself"}"#,
+            r#"{"rejected": 1}"#,
+        ] {
+            assert_eq!(asked(body.as_bytes()).unwrap_err().code, "invalid_request");
+        }
+    }
+}

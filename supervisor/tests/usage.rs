@@ -1,0 +1,358 @@
+//! Calls are counted once each, and a company sees its own.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use sqlx::Row as _;
+
+use crate::support::{
+    Service,
+    usage::{Company, call},
+};
+
+const HOUR: i64 = 60 * 60 * 1000;
+const DAY: i64 = 24 * HOUR;
+/// 2030-03-15T12:00:00Z
+const NOON: i64 = 1_899_806_400_000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ten_thousand_calls_count_ten_thousand_times_whatever_becomes_of_the_batches() {
+    const CALLS: u64 = 10_000;
+    let service = Service::start().await;
+    let mut services = vec![service];
+    if services[0].around.database.is_postgres() {
+        services.push(services[0].replica().await);
+    }
+    let company = Arc::new(Company::new(&services[0], "Acme Air", "ann@acme.test").await);
+    let now = services[0].app.clock.now();
+    let at = move |number: u64| now - i64::try_from(number).unwrap() * 97_000;
+
+    let services = Arc::new(services);
+    let mut senders = Vec::new();
+    for sender in 0..4u64 {
+        let (services, company) = (Arc::clone(&services), Arc::clone(&company));
+        senders.push(tokio::spawn(async move {
+            let mut chance = sender + 1;
+            // Each call belongs to two senders, and every sender begins elsewhere.
+            let mut mine: Vec<u64> = (0..CALLS)
+                .filter(|number| [sender, (sender + 1) % 4].contains(&(number % 4)))
+                .collect();
+            for index in (1..mine.len()).rev() {
+                mine.swap(index, random(&mut chance, index));
+            }
+            let mut rest = mine.as_slice();
+            while !rest.is_empty() {
+                let most = 1 + random(&mut chance, 400);
+                let (part, further) = rest.split_at(most.min(rest.len()));
+                let service = &services[random(&mut chance, services.len())];
+                let mut events: Vec<Value> = part.iter().map(|n| call(*n, at(*n))).collect();
+                events.extend_from_within(..events.len() / 4);
+                if random(&mut chance, 4) == 0 {
+                    // The line breaks: nobody knows what became of it, so all of it is sent again.
+                    let patience = Duration::from_millis(random(&mut chance, 40) as u64);
+                    let _ = tokio::time::timeout(patience, company.report(service, &events)).await;
+                    continue;
+                }
+                let (status, answer) = company.report(service, &events).await;
+                assert_eq!(status, 202, "{answer}");
+                let taken =
+                    answer["accepted"].as_u64().unwrap() + answer["duplicates"].as_u64().unwrap();
+                assert_eq!(taken, events.len() as u64);
+                rest = further;
+            }
+        }));
+    }
+    for sender in senders {
+        sender.await.unwrap();
+    }
+
+    let from = jiff::Timestamp::from_millisecond(at(CALLS)).unwrap();
+    let query = format!("?from={}", from.strftime("%Y-%m-%d"));
+    for by in ["hour", "day", "tool", "status", "client", "origin"] {
+        let figures = company
+            .figures(&services[1 % services.len()], &format!("{query}&by={by}"))
+            .await;
+        assert_eq!(figures["totals"]["calls"], CALLS, "{by}");
+        assert_eq!(figures["totals"]["errors"], CALLS / 10, "{by}");
+        assert_eq!(figures["totals"]["bytes"], CALLS * (CALLS - 1) / 2, "{by}");
+    }
+    sums_equal_events(&services[0].around.database.url, CALLS).await;
+}
+
+/// Below `below`.
+fn random(state: &mut u64, below: usize) -> usize {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap() % below
+}
+
+/// Sums the events here and compares them with the tables of hours and days.
+pub(crate) async fn sums_equal_events(url: &str, calls: u64) {
+    type Sums = BTreeMap<(String, i64, String, String, String, String), (i64, i64, i64)>;
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(url).await.unwrap();
+    let events = sqlx::query("SELECT * FROM usage_events")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(events.len() as u64, calls);
+    for (table, start, length) in [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)] {
+        let mut expected = Sums::new();
+        for event in &events {
+            let at: i64 = event.get("at");
+            let client: String = event.get("client");
+            let client = client.split('/').next().unwrap().to_owned();
+            let key = (
+                event.get("tenant_id"),
+                at - at % length,
+                event.get("tool"),
+                event.get("status"),
+                client,
+                event.get("origin"),
+            );
+            let sums = expected.entry(key).or_default();
+            sums.0 += 1;
+            sums.1 += event.get::<i64, _>("duration_ms");
+            sums.2 += event.get::<i64, _>("bytes");
+        }
+        let statement = sqlx::AssertSqlSafe(format!("SELECT * FROM {table}"));
+        let kept: Sums = sqlx::query(statement)
+            .fetch_all(&pool)
+            .await
+            .unwrap()
+            .iter()
+            .map(|row| {
+                let key = (
+                    row.get("tenant_id"),
+                    row.get(start),
+                    row.get("tool"),
+                    row.get("status"),
+                    row.get("client"),
+                    row.get("origin"),
+                );
+                (
+                    key,
+                    (row.get("calls"), row.get("duration_ms"), row.get("bytes")),
+                )
+            })
+            .collect();
+        assert_eq!(kept, expected, "{table}");
+    }
+    pool.close().await;
+}
+
+#[tokio::test]
+async fn a_bad_event_is_named_and_the_others_are_counted() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let now = service.app.clock.now();
+    let mut named = call(2, now);
+    named["tool"] = json!("get_job for Ann Smith");
+    let events = [
+        call(1, now),
+        named,
+        call(3, now + 2 * HOUR),
+        call(4, now - 36 * DAY),
+        json!({"id": "x y"}),
+        call(5, now - 34 * DAY),
+        call(1, now),
+    ];
+    let (status, answer) = company.report(&service, &events).await;
+    assert_eq!(status, 202);
+    assert_eq!(
+        (&answer["accepted"], &answer["duplicates"]),
+        (&json!(2), &json!(1))
+    );
+    let refused = answer["refused"].as_array().unwrap();
+    let indexes: Vec<_> = refused
+        .iter()
+        .map(|refused| refused["index"].as_u64().unwrap())
+        .collect();
+    assert_eq!(indexes, [1, 2, 3, 4]);
+    assert_eq!(refused[0]["id"], "call-2");
+    assert_eq!(refused[3].get("id"), None);
+    assert!(!answer.to_string().contains("Ann Smith"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_batch_has_its_limits() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let now = service.app.clock.now();
+
+    let most: Vec<Value> = (0..1000).map(|number| call(number, now)).collect();
+    let (status, answer) = company.report(&service, &most).await;
+    assert_eq!((status, &answer["accepted"]), (202, &json!(1000)));
+    let more: Vec<Value> = (0..1001).map(|number| call(number, now)).collect();
+    let (status, answer) = company.report(&service, &more).await;
+    assert_eq!((status, &answer["code"]), (413, &json!("too_many_events")));
+    let (status, answer) = company
+        .report(&service, &[json!("x".repeat(1 << 20))])
+        .await;
+    assert_eq!((status, &answer["code"]), (413, &json!("too_large")));
+    for body in [json!({}), json!([]), json!({"events": {}})] {
+        let sent = service
+            .post("/api/usage", &body)
+            .bearer_auth(&company.device);
+        assert_eq!(sent.send().await.unwrap().status(), 400, "{body}");
+    }
+
+    let pool = sqlx::AnyPool::connect(&service.around.database.url)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE counters SET count = 600 WHERE name LIKE 'usage/%'")
+        .execute(&pool)
+        .await
+        .unwrap();
+    pool.close().await;
+    assert_eq!(company.report(&service, &[]).await.0, 429);
+    // The flood of one company is no other's.
+    let other = Company::new(&service, "Beta Heating", "bob@beta.test").await;
+    assert_eq!(other.report(&service, &[]).await.0, 202);
+}
+
+#[tokio::test]
+async fn only_a_device_reports_and_only_a_persons_token_reads() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let other = Company::new(&service, "Beta Heating", "bob@beta.test").await;
+    let now = service.app.clock.now();
+    assert_eq!(company.report(&service, &[call(1, now)]).await.0, 202);
+
+    for token in [company.bearer.as_str(), "sfd_unknown"] {
+        let body = json!({"events": [call(2, now)]});
+        let sent = service.post("/api/usage", &body).bearer_auth(token);
+        assert_eq!(sent.send().await.unwrap().status(), 401);
+    }
+    let read = service.get("/api/usage").bearer_auth(&company.device);
+    assert_eq!(read.send().await.unwrap().status(), 401);
+    assert_eq!(
+        service.get("/api/usage").send().await.unwrap().status(),
+        401
+    );
+
+    let foreign = other
+        .figures(&service, &format!("?tenant_id={}", company.tenant_id))
+        .await;
+    assert_eq!(foreign["totals"]["calls"], 0);
+    assert_eq!(company.figures(&service, "").await["totals"]["calls"], 1);
+    // The same id of another company is another call.
+    let (_, answer) = other.report(&service, &[call(1, now)]).await;
+    assert_eq!(answer["accepted"], 1);
+    assert_eq!(company.figures(&service, "").await["totals"]["calls"], 1);
+}
+
+#[tokio::test]
+async fn figures_come_by_day_of_this_month_or_as_asked() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    service.app.clock.advance(NOON - service.app.clock.now());
+    let events: Vec<Value> = [
+        (1, NOON),
+        (2, NOON - HOUR),
+        (10, NOON - DAY),
+        (3, NOON - 20 * DAY),
+    ]
+    .map(|(number, at)| call(number, at))
+    .into();
+    assert_eq!(company.report(&service, &events).await.1["accepted"], 4);
+
+    let figures = company.figures(&service, "").await;
+    assert_eq!(
+        figures,
+        json!({
+            "from": "2030-03-01", "to": "2030-03-15", "by": "day",
+            "rows": [
+                {"day": "2030-03-14", "calls": 1, "errors": 1, "duration_ms": 10, "bytes": 10},
+                {"day": "2030-03-15", "calls": 2, "errors": 0, "duration_ms": 3, "bytes": 3},
+            ],
+            "totals": {"calls": 3, "errors": 1, "duration_ms": 13, "bytes": 13},
+        })
+    );
+    let hours = company
+        .figures(&service, "?from=2030-03-15&to=2030-03-15&by=hour")
+        .await;
+    assert_eq!(hours["rows"][0]["hour"], "2030-03-15T11:00:00Z");
+    let february = company
+        .figures(&service, "?from=2030-02-01&to=2030-02-28&by=tool")
+        .await;
+    assert_eq!(
+        february["rows"],
+        json!([{"tool": "list_jobs", "calls": 1, "errors": 0, "duration_ms": 3, "bytes": 3}])
+    );
+
+    for query in [
+        "?by=id",
+        "?from=2030-02-30",
+        "?from=2030-03-02&to=2030-03-01",
+        "?by=day&by=hour",
+        "?from=2029-01-01&by=hour",
+    ] {
+        let asked = service
+            .get(&format!("/api/usage{query}"))
+            .bearer_auth(&company.bearer);
+        assert_eq!(asked.send().await.unwrap().status(), 400, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_spreadsheet_gets_values_and_no_formulas() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let now = service.app.clock.now();
+    let mut formula = call(1, now);
+    formula["client"] = json!("+1-1(A1)");
+    assert_eq!(company.report(&service, &[formula]).await.1["accepted"], 1);
+
+    let answer = service
+        .get("/api/usage?by=client")
+        .bearer_auth(&company.bearer)
+        .header("accept", "text/csv")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(
+        answer.text().await.unwrap(),
+        "client,calls,errors,duration_ms,bytes\r\n'+1-1(A1),1,0,1,1\r\ntotal,1,0,1,1\r\n"
+    );
+}
+
+#[tokio::test]
+async fn events_are_forgotten_after_ninety_days_and_sums_stay() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let now = service.app.clock.now();
+    company
+        .report(&service, &[call(1, now - 30 * DAY), call(2, now)])
+        .await;
+
+    service.app.clock.advance(61 * DAY);
+    let swept = service.app.clock.now();
+    sf_supervisor::housekeeping::sweep(&service.app.store, swept)
+        .await
+        .unwrap();
+
+    let pool = sqlx::AnyPool::connect(&service.around.database.url)
+        .await
+        .unwrap();
+    let left = sqlx::query("SELECT id FROM usage_events")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].get::<String, _>("id"), "call-2");
+    pool.close().await;
+    let from = jiff::Timestamp::from_millisecond(now - 30 * DAY)
+        .unwrap()
+        .strftime("%Y-%m-%d")
+        .to_string();
+    assert_eq!(
+        company.figures(&service, &format!("?from={from}")).await["totals"]["calls"],
+        2
+    );
+    // It is too old to be counted again.
+    let (_, answer) = company.report(&service, &[call(1, now - 30 * DAY)]).await;
+    assert_eq!(answer["accepted"], 0);
+}
