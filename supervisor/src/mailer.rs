@@ -9,7 +9,7 @@ mod smtp;
 
 use std::{sync::Arc, time::Duration};
 
-use lettre::{Message, message::Mailbox};
+use lettre::message::Mailbox;
 use tokio::{
     sync::{Mutex, Semaphore, mpsc},
     task::{JoinHandle, JoinSet},
@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{folder::Folder, smtp::Smtp};
+use self::{folder::Folder, letters::Written, smtp::Smtp};
 use crate::{
     config::{Config, Mail},
     email::Email,
@@ -158,7 +158,7 @@ async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>) {
 /// Tries until it is sent, refused for good, or no longer worth sending.
 async fn deliver(post: Arc<Post>, letter: Letter) {
     let to = &letter.to;
-    let mail = match letter.message(&post.from, &post.public_url) {
+    let mail = match letter.write(&post.from, &post.public_url) {
         Ok(mail) => mail,
         Err(problem) => {
             tracing::error!(%to, %problem, "a mail cannot be written");
@@ -195,13 +195,13 @@ async fn deliver(post: Arc<Post>, letter: Letter) {
 }
 
 impl Post {
-    async fn attempt(&self, to: &Email, mail: &Message) -> Result<(), Failure> {
+    async fn attempt(&self, to: &Email, mail: &Written) -> Result<(), Failure> {
         let Ok(_place) = self.places.acquire().await else {
             return Err(Failure::Final("the service stops".to_owned()));
         };
         let sending = async {
             match &self.way {
-                Way::Smtp(smtp) => smtp.send(mail).await,
+                Way::Smtp(smtp) => smtp.send(&mail.message).await,
                 Way::Folder(folder) => folder.write(to, mail).await,
             }
         };

@@ -78,11 +78,29 @@ impl Modify for Bearer {
 pub async fn document() -> Response {
     let mut description = Description::openapi();
     description.merge(bundles::Described::openapi());
+    name_operations(&mut description);
     match description.to_json() {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(problem) => {
             tracing::error!(%problem, "the description of the interface cannot be written");
             error::Problem::internal().into_response()
+        }
+    }
+}
+
+/// Two handlers may have one name; a method at an address is one operation.
+fn name_operations(description: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut description.paths.paths {
+        let path = path.replace(['/', '-'], "_").replace(['{', '}'], "");
+        for (method, operation) in [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("delete", &mut item.delete),
+        ] {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}{path}"));
+            }
         }
     }
 }

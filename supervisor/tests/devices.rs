@@ -86,6 +86,26 @@ async fn a_machine_is_enrolled_listed_and_revoked() {
 }
 
 #[tokio::test]
+async fn a_machine_goes_on_working_while_credentials_are_replaced() {
+    let service = Service::start().await;
+    activated(&service, EMAIL).await;
+    let code = code(&service, 2).await;
+    let form = json!({"email": EMAIL, "otp": code, "name": "Anna's laptop"});
+    let device = value(enrol(&service, &form).await).await;
+    let token = device["device_token"].as_str().unwrap();
+    let before = call(&service, Method::POST, "/api/token", token, None).await;
+    assert_eq!(before.status(), 200);
+
+    activated(&service, EMAIL).await;
+
+    let after = call(&service, Method::POST, "/api/token", token, None).await;
+    assert_eq!(after.status(), 200);
+    let (before, after) = (value(before).await, value(after).await);
+    assert_ne!(before["access_token"], after["access_token"]);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn a_machine_signs_itself_out() {
     let service = Service::start().await;
     activated(&service, EMAIL).await;

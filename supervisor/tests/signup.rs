@@ -398,5 +398,10 @@ async fn the_interface_describes_itself() {
             "{name}"
         );
     }
+    let mut names: Vec<_> = text.split("\"operationId\":").skip(1).collect();
+    let count = names.len();
+    names.sort_by_key(|rest| rest.split(',').next());
+    names.dedup_by_key(|rest| rest.split(',').next());
+    assert_eq!(names.len(), count, "each operation has a name of its own");
     service.stop().await;
 }

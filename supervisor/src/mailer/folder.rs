@@ -5,10 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use lettre::Message;
 use sf_mcp::paths;
 
-use super::{Error, Failure};
+use super::{Error, Failure, letters::Written};
 use crate::{email::Email, ids};
 
 #[derive(Debug)]
@@ -31,16 +30,11 @@ impl Folder {
     }
 
     /// The file appears with all its content, readable by this user alone.
-    pub(super) async fn write(&self, to: &Email, mail: &Message) -> Result<(), Failure> {
-        let bytes = mail.formatted();
+    pub(super) async fn write(&self, to: &Email, mail: &Written) -> Result<(), Failure> {
+        let bytes = mail.message.formatted();
         if self.aloud {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            tracing::info!(
-                "a mail to {} is in {}:\n{}",
-                to.as_str(),
-                self.path.display(),
-                readable(&text)
-            );
+            let (to, folder) = (to.as_str(), self.path.display());
+            tracing::info!("a mail to {to}, also in {folder}:\n\n{}", mail.text);
         }
         let folder = self.path.clone();
         tokio::task::spawn_blocking(move || write(&folder, &bytes))
@@ -59,17 +53,4 @@ fn write(folder: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&unfinished, folder.join(name))
-}
-
-/// The subject and the plain part of a mail as this program writes it.
-fn readable(mail: &str) -> String {
-    let subject = mail.lines().find(|line| line.starts_with("Subject: "));
-    let plain = mail
-        .split_once("text/plain")
-        .and_then(|(_, rest)| rest.split_once("\r\n\r\n"))
-        .and_then(|(_, body)| body.split_once("\r\n--"))
-        .map_or("", |(body, _)| body);
-    // Long lines are folded (RFC 2045, 6.7).
-    let plain = plain.replace("=\r\n", "").replace("=3D", "=");
-    format!("{}\n\n{}", subject.unwrap_or_default(), plain.trim())
 }

@@ -85,8 +85,8 @@ form!(Text, "mail/letter.txt");
 form!(Html, "mail/letter.html");
 
 impl Letter {
-    /// The finished mail. Its id stays the same however often it is sent.
-    pub(super) fn message(&self, from: &Mailbox, public_url: &str) -> Result<Message, Error> {
+    /// The finished mail and its plain text. Its id stays the same however often it is sent.
+    pub(super) fn write(&self, from: &Mailbox, public_url: &str) -> Result<Written, Error> {
         let (code, company) = match &self.kind {
             Kind::SignUp { company, code } | Kind::Known { company, code } => {
                 (code.expose_secret(), company.as_str())
@@ -107,18 +107,23 @@ impl Letter {
             company,
             url,
         };
+        let (text, html) = (text.render()?, html.render()?);
         let id = format!("<{}@{}>", ids::new("mail")?, from.email.domain());
-        Ok(Message::builder()
+        let message = Message::builder()
             .from(from.clone())
             .to(Mailbox::new(None, self.to.address().clone()))
             .subject(self.kind.subject())
             .message_id(Some(id))
             .header(AutoSubmitted)
-            .multipart(MultiPart::alternative_plain_html(
-                text.render()?,
-                html.render()?,
-            ))?)
+            .multipart(MultiPart::alternative_plain_html(text.clone(), html))?;
+        Ok(Written { message, text })
     }
+}
+
+/// A letter that can be sent, and what a person reads of it.
+pub(super) struct Written {
+    pub(super) message: Message,
+    pub(super) text: String,
 }
 
 /// Tells other programs not to answer (RFC 3834).
@@ -150,8 +155,8 @@ mod tests {
             good_for: Duration::from_mins(10),
         };
         let from = "Service Fusion MCP <mcp@example.com>".parse().unwrap();
-        let message = letter.message(&from, "https://mcp.example.com").unwrap();
-        String::from_utf8(message.formatted())
+        let written = letter.write(&from, "https://mcp.example.com").unwrap();
+        String::from_utf8(written.message.formatted())
             .unwrap()
             .replace("\r\n", "\n")
     }
