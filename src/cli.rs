@@ -117,6 +117,12 @@ impl Failure {
     }
 }
 
+impl Failure {
+    fn is_signed_out(&self) -> bool {
+        self.exit == Exit::SignedOut
+    }
+}
+
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::new(Exit::Failed, format!("{:#}", error.into()))

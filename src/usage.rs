@@ -307,8 +307,14 @@ impl Inner {
                 () = tokio::time::sleep(GATHERING) => {}
                 () = self.closing.cancelled() => return,
             }
-            self.write(&mut *self.writing.lock().await).await;
-            self.written.notify_one();
+            if self.write(&mut *self.writing.lock().await).await {
+                self.written.notify_one();
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.every) => self.bell.notify_one(),
+                () = self.closing.cancelled() => return,
+            }
         }
     }
 
@@ -343,24 +349,26 @@ impl Inner {
         tokio::time::sleep(PARTING).await;
     }
 
-    /// Moves what is in memory to the spool. Events of a login that no service lends to are nobody's.
-    async fn write(&self, login: &mut Login) {
+    /// Moves what is in memory to the spool, and says whether it could. Events of a login that no service lends to are nobody's.
+    async fn write(&self, login: &mut Login) -> bool {
         if let Err(problem) = self.look_up(login).await {
             tracing::debug!(%problem, "usage events wait until the sign-in can be read");
-            return;
+            return false;
         }
         let events = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             std::mem::take(&mut *waiting)
         };
         let Some(broker) = self.lender().filter(|_| !events.is_empty()) else {
-            return;
+            return true;
         };
         let spool = Spool::new(self.paths.usage_spool(&broker.digest()));
         if let Err(problem) = spool.append(events.clone()).await {
             tracing::warn!(%problem, "usage events wait in memory");
             self.put_back(events);
+            return false;
         }
+        true
     }
 
     fn lender(&self) -> Option<Broker> {

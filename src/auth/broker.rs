@@ -1,6 +1,6 @@
 //! A hosting service that lends access tokens: it keeps the company's credentials, this machine only a device token.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Method, StatusCode};
@@ -125,10 +125,19 @@ impl Broker {
         )
     }
 
-    /// Asks for a token. It can be asked for again at any time: nothing is spent.
-    pub async fn lend(&self, http: &reqwest::Client) -> Result<Lent, Error> {
+    /// Asks for a token. It can be asked for again at any time: nothing is spent. `rejected` is one that
+    /// the API has refused, so that another one is lent; only its SHA-256 is sent.
+    pub async fn lend(
+        &self,
+        http: &reqwest::Client,
+        rejected: Option<&SecretString>,
+    ) -> Result<Lent, Error> {
+        let body = rejected.map_or_else(
+            || json!({}),
+            |token| json!({"rejected": sha256_hex(token.expose_secret())}),
+        );
         let answer = self
-            .ask(http, Method::POST, "/api/token", Some(&json!({})))
+            .ask(http, Method::POST, "/api/token", Some(&body))
             .await?;
         if answer.status == StatusCode::OK {
             return lent(&answer.body).map_err(|reason| self.unavailable(reason.to_owned()));
@@ -216,6 +225,15 @@ pub async fn exchange(
     Ok(Answer {
         status: response.status(),
         body: serde_json::from_slice(&text).unwrap_or_default(),
+    })
+}
+
+fn sha256_hex(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        // Writing into a text cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
     })
 }
 

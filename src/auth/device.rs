@@ -30,7 +30,8 @@ impl Profile {
             return Ok(());
         };
         let vault = self.vault.clone();
-        if blocking(move || Ok(vault.head()?.is_some())).await? {
+        // A file that another process is just making cannot be read yet; the lock tells when it can.
+        if matches!(blocking(move || Ok(vault.head()?)).await, Ok(Some(_))) {
             return Ok(());
         }
         let _held = lock::take(self.lock_file.clone()).await?;

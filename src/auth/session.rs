@@ -103,6 +103,32 @@ impl From<vault::Error> for Error {
     }
 }
 
+/// Which token is asked for.
+#[derive(Clone, Copy)]
+enum Wanted<'a> {
+    Any,
+    /// This one runs out.
+    After(&'a Token),
+    /// The API has refused this one.
+    InsteadOf(&'a Token),
+}
+
+impl<'a> Wanted<'a> {
+    fn than(self) -> Option<&'a Token> {
+        match self {
+            Self::Any => None,
+            Self::After(token) | Self::InsteadOf(token) => Some(token),
+        }
+    }
+
+    fn rejected(self) -> Option<&'a Token> {
+        match self {
+            Self::InsteadOf(token) => Some(token),
+            _ => None,
+        }
+    }
+}
+
 /// Where tokens come from.
 #[derive(Debug)]
 enum Source {
@@ -265,7 +291,10 @@ impl Session {
         }
         let inner = Arc::clone(&self.0);
         let (http, rejected) = (http.clone(), rejected.cloned());
-        let work = tokio::spawn(async move { inner.obtain(&http, rejected.as_ref(), &turn).await });
+        let work = tokio::spawn(async move {
+            let wanted = rejected.as_ref().map_or(Wanted::Any, Wanted::InsteadOf);
+            inner.obtain(&http, wanted, &turn).await
+        });
         work.await.unwrap_or_else(|_| {
             Err(Error::Unavailable(
                 "the renewal of the sign-in was interrupted".to_owned(),
@@ -337,7 +366,7 @@ impl Session {
                 tracing::warn!(%problem, "the new tokens are in memory only");
             } else if !old.has_left(AHEAD)
                 && inner.fresh().is_some_and(|token| token.is(&old))
-                && let Err(problem) = inner.obtain(&http, Some(&old), &turn).await
+                && let Err(problem) = inner.obtain(&http, Wanted::After(&old), &turn).await
             {
                 tracing::info!(%problem, "the token could not be renewed ahead of time");
             }
@@ -388,11 +417,11 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner) = unwritten;
     }
 
-    /// A token other than `than`, from the vault or from Service Fusion, by whoever has the gate.
+    /// A token as wanted, from the vault or from whoever gives them out, by whoever has the gate.
     async fn obtain(
         &self,
         http: &reqwest::Client,
-        than: Option<&Token>,
+        wanted: Wanted<'_>,
         _turn: &OwnedMutexGuard<()>,
     ) -> Result<Token, Error> {
         if self.closing.is_cancelled() {
@@ -418,7 +447,7 @@ impl Inner {
             }
             Source::Profile(profile) => {
                 let stamped = profile.stamped();
-                let token = self.of_profile(profile, http, than).await?;
+                let token = self.of_profile(profile, http, wanted).await?;
                 self.keep(&token, stamped);
                 Ok(token)
             }
@@ -429,8 +458,9 @@ impl Inner {
         &self,
         profile: &Profile,
         http: &reqwest::Client,
-        than: Option<&Token>,
+        wanted: Wanted<'_>,
     ) -> Result<Token, Error> {
+        let than = wanted.than();
         self.write_late().await?;
         profile.enrol().await?;
         let Opened { head, secrets, .. } = self.read(profile).await?;
@@ -460,6 +490,7 @@ impl Inner {
         }
         let last = living(&secrets, than);
         let renewal = Renewal {
+            rejected: wanted.rejected(),
             origin: &self.origin,
             http,
             vault: &profile.vault,

@@ -286,8 +286,13 @@ async fn who(
     let status = response.status();
     let body = response.bytes().await.map_err(unreachable)?;
     if !status.is_success() {
+        let exit = if status == reqwest::StatusCode::UNAUTHORIZED {
+            Exit::SignedOut
+        } else {
+            Exit::Failed
+        };
         return Err(Failure::new(
-            Exit::Failed,
+            exit,
             format!(
                 "Service Fusion gave a token but answers {} to it. Nothing was stored; API access is part of the Pro plan",
                 status.as_u16()

@@ -35,8 +35,12 @@ const AHEAD: (Duration, i64) = (Duration::from_mins(10), 2);
 const LAST: Duration = Duration::from_secs(2);
 /// How long a request waits for a renewal.
 const PATIENCE: Duration = Duration::from_secs(50);
-/// After a failure nobody asks Service Fusion for that tenant's token again for so long.
+/// After a failure nobody asks Service Fusion for that tenant's token again for so long, and while the old token
+/// lasts, for so long.
 const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE_AHEAD: Duration = Duration::from_secs(30);
+/// When to ask again after such a failure, in seconds.
+const SOON: u64 = 2;
 /// A renewal ends within so long: a request takes 30 s at most, and its answer must be written.
 const SETTLING: Duration = Duration::from_secs(40);
 /// Tenants whose token is in memory.
@@ -86,7 +90,7 @@ impl From<store::Error> for Error {
 fn unavailable(why: impl Into<String>) -> Error {
     Error::Unavailable {
         why: why.into(),
-        seconds: 2,
+        seconds: SOON,
     }
 }
 
@@ -113,7 +117,8 @@ struct Inner {
 struct State {
     kept: HashMap<String, Kept>,
     flights: HashMap<String, Flight>,
-    paused: HashMap<String, (Instant, Error)>,
+    /// When the last renewal failed, and how.
+    failed: HashMap<String, (Instant, Error)>,
 }
 
 /// A token in memory, good while the tenant's generation stays this.
@@ -171,10 +176,13 @@ impl Broker {
     ) -> Result<Access, Error> {
         let known = self.0.known(tenant_id).await?;
         if let Some(access) = known.usable(MARGIN, rejected) {
-            if known.usable(AHEAD, None).is_none() {
+            if known.head.ended.is_none() && known.usable(AHEAD, None).is_none() {
                 self.renew_ahead(tenant_id);
             }
             return Ok(access);
+        }
+        if let Some(reason) = &known.head.ended {
+            return Err(Error::Ended(reason.clone()));
         }
         let mut renewed = self.renewed(tenant_id, rejected).await;
         // The renewal under way knew nothing of the refusal and may have found the same token.
@@ -184,9 +192,8 @@ impl Broker {
             renewed = self.renewed(tenant_id, Some(rejected)).await;
         }
         match renewed {
-            Err(Error::Unavailable { why, seconds }) => {
-                let last = known.usable((LAST, 1), rejected);
-                last.ok_or(Error::Unavailable { why, seconds })
+            Err(problem @ (Error::Unavailable { .. } | Error::Vault(_))) => {
+                known.usable((LAST, 1), rejected).ok_or(problem)
             }
             renewed => renewed,
         }
@@ -234,11 +241,11 @@ impl Broker {
         if let Some(flight) = state.flights.get(tenant_id) {
             return Ok(flight.clone());
         }
-        if let Some((until, problem)) = state.paused.get(tenant_id) {
-            if *until > Instant::now() {
-                return Err(problem.clone());
-            }
-            state.paused.remove(tenant_id);
+        let pause = if needed == AHEAD { PAUSE_AHEAD } else { PAUSE };
+        if let Some((at, problem)) = state.failed.get(tenant_id)
+            && at.elapsed() < pause
+        {
+            return Err(problem.clone());
         }
         if self.0.closing.is_cancelled() {
             return Err(unavailable("this replica of the service is ending"));
@@ -271,13 +278,11 @@ impl Landing {
     fn note(&self, outcome: &Result<Access, Error>) {
         let Err(problem) = outcome else { return };
         tracing::warn!(tenant = self.1, %problem, "a tenant's token could not be renewed");
-        if matches!(problem, Error::Unavailable { .. }) {
+        if matches!(problem, Error::Unavailable { seconds: SOON, .. }) {
             let mut state = self.0.state();
-            let now = Instant::now();
-            state.paused.retain(|_, (until, _)| *until > now);
-            state
-                .paused
-                .insert(self.1.clone(), (now + PAUSE, problem.clone()));
+            state.failed.retain(|_, (at, _)| at.elapsed() < PAUSE_AHEAD);
+            let failed = (Instant::now(), problem.clone());
+            state.failed.insert(self.1.clone(), failed);
         }
     }
 }
@@ -322,13 +327,13 @@ impl Inner {
             return Err(refused.unwrap_or(Error::NotConnected));
         };
         let kept = self.state().kept.get(tenant_id).cloned();
-        let access_token = match kept.filter(|kept| kept.generation == head.generation) {
-            Some(kept) => kept.access_token,
-            None => {
-                let opened = self.vault.access_token(row.clone()).await?;
-                self.keep(tenant_id, head.generation, &opened);
-                opened
-            }
+        let kept = kept.filter(|kept| kept.generation == head.generation);
+        let access_token = if let Some(kept) = kept {
+            kept.access_token
+        } else {
+            let opened = self.vault.access_token(row.clone()).await?;
+            self.keep(tenant_id, head.generation, &opened);
+            opened
         };
         Ok(Known {
             head,
@@ -385,4 +390,82 @@ pub fn fingerprint(token: &SecretString) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{store::Sealed, vault::Kind};
+
+    /// A token with so many seconds left of a life of so many.
+    fn known(left: i64, life: i64) -> Known {
+        let head = Head {
+            kind: Kind::ClientCredentials,
+            expires_at: left * 1000,
+            life: life * 1000,
+            generation: 1,
+            intent_at: None,
+            ended: None,
+            created_at: 0,
+            updated_at: 0,
+            suspended: false,
+        };
+        let sealed = Sealed {
+            client_id: String::new(),
+            client_secret: String::new(),
+            refresh_token: None,
+            access_token: String::new(),
+            account: String::new(),
+        };
+        let row = Credentials {
+            tenant_id: String::new(),
+            kind: String::new(),
+            key_id: String::new(),
+            sealed,
+            expires_at: head.expires_at,
+            life: head.life,
+            generation: 1,
+            intent_at: None,
+            ended: None,
+            created_at: 0,
+            updated_at: 0,
+            suspended_at: None,
+        };
+        Known {
+            head,
+            row,
+            access_token: "token".to_owned().into(),
+            now: 0,
+        }
+    }
+
+    #[test]
+    fn a_token_with_too_little_left_is_not_handed_out() {
+        for (left, life, handed_out) in [
+            (3600, 3600, true),
+            (121, 3600, true),
+            (120, 3600, false),
+            (-5, 3600, false),
+            // A fifth of a short life.
+            (13, 60, true),
+            (12, 60, false),
+        ] {
+            let access = known(left, life).usable(MARGIN, None);
+            assert_eq!(access.is_some(), handed_out, "{left} of {life}");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_gives_no_longer_life() {
+        let access = known(9000, 3600).usable(MARGIN, None).unwrap();
+        assert_eq!(access.expires_in, Duration::from_hours(1));
+    }
+
+    #[test]
+    fn the_refused_token_is_known_by_its_hash() {
+        // `printf token | sha256sum`
+        let hash = "3c469e9d6c5875d37a43f353d4f88e61fcf812c66eee3457465a40b0da4153e0";
+        assert!(known(3600, 3600).usable(MARGIN, Some(hash)).is_none());
+        assert!(known(3600, 3600).usable(MARGIN, Some("other")).is_some());
+    }
 }

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Settings};
+use crate::config::{self, Config, Settings};
 
 mod admin;
 mod backup;
+mod keys;
 mod serve;
 mod shown;
 
@@ -31,6 +32,8 @@ enum Command {
     Admin(admin::Admin),
     Backup(backup::Backup),
     Restore(backup::Restore),
+    /// The keys that credentials are sealed with.
+    Keys(keys::Arguments),
 }
 
 /// How a command ended, as the exit code says it.
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Command::Restore(asked) => {
             usable(settings.operating()).and_then(|settings| backup::restore(&asked, &settings))
         }
+        Command::Keys(arguments) => keys::run(&arguments, settings),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -93,6 +97,16 @@ pub fn run() -> ExitCode {
 
 fn usable<T>(settings: Result<T, config::Error>) -> Result<T, Failure> {
     settings.map_err(|problem| Failure::usage(problem.to_string()))
+}
+
+fn resolved(settings: Settings) -> Result<Config, Failure> {
+    usable(settings.resolve())
+}
+
+/// Prints a result, for people or programs, to standard output.
+fn print(text: &str) -> Result<(), Failure> {
+    use std::io::Write;
+    Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
 /// The help names variables but not their values: it is pasted into messages.

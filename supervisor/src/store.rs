@@ -23,7 +23,7 @@ mod usage;
 use std::{fs::File, path::Path, sync::Arc, time::Duration};
 
 use sqlx::{
-    AnyConnection, AnyPool, Executor,
+    Any, AnyConnection, AnyPool, Executor, Transaction,
     any::{AnyPoolOptions, AnyRow},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -169,6 +169,14 @@ impl Store {
     pub async fn ping(&self) -> Result<()> {
         sqlx::query("SELECT 1").execute(&self.pool).await?;
         Ok(())
+    }
+
+    /// Begins a transaction. A caller that is dropped while PostgreSQL begins would leave it open on a connection that
+    /// goes back to the pool, with all the locks that its next users take; so nobody can be dropped then.
+    async fn begin(&self) -> Result<Transaction<'static, Any>> {
+        let pool = self.pool.clone();
+        let begun = tokio::spawn(async move { pool.begin().await }).await;
+        Ok(begun.map_err(|_| sqlx::Error::WorkerCrashed)??)
     }
 
     pub async fn close(&self) {

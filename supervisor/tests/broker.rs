@@ -1,6 +1,11 @@
 //! Access tokens for devices: one renewal per tenant, whoever asks, whatever fails meanwhile.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -564,5 +569,156 @@ async fn a_database_that_goes_away_costs_no_login() {
         callers.join_all().await;
     }
     assert_eq!(seen(&service, "refreshes").await, 3);
+    assert_eq!(seen(&service, "refresh_reuse").await, 0);
+}
+
+/// A replica as a process of its own, which can be killed.
+struct Replica {
+    child: std::process::Child,
+    url: String,
+}
+
+impl Replica {
+    async fn start(service: &Service) -> Self {
+        let around = &service.around;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+            .arg("serve")
+            .env_clear()
+            .env("SF_SUPERVISOR_LISTEN", "127.0.0.1:0")
+            .env("SF_SUPERVISOR_DATABASE_URL", &around.database.url)
+            .env(
+                "SF_SUPERVISOR_MASTER_KEY",
+                around.master.current().to_base64().as_str(),
+            )
+            .env("SF_SUPERVISOR_MAIL_DIR", around.mail())
+            .env("SF_SUPERVISOR_API_URL", around.sandbox.origin())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        // The log is read to its end, or the process would wait for room in the pipe.
+        let (told, address) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let mut told = Some(told);
+            for line in log.lines().map_while(Result::ok) {
+                let line: Value = serde_json::from_str(&line).unwrap_or_default();
+                if let Some(address) = line["address"].as_str()
+                    && let Some(told) = told.take()
+                {
+                    let _ = told.send(format!("http://{address}"));
+                }
+            }
+        });
+        let url = address.await.unwrap();
+        Self { child, url }
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Replica {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+async fn status_at(http: reqwest::Client, url: String, device: SecretString) -> Option<u16> {
+    let asked = http
+        .post(format!("{url}/api/token"))
+        .bearer_auth(device.expose_secret());
+    asked
+        .send()
+        .await
+        .ok()
+        .map(|answer| answer.status().as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_go_on_when_the_one_that_renews_is_killed() {
+    let service = Service::start().await;
+    if !service.around.database.is_postgres() {
+        return;
+    }
+    let tenant = connected(&service, Kind::ClientCredentials).await;
+    let mut replicas = Vec::new();
+    for _ in 0..3 {
+        replicas.push(Replica::start(&service).await);
+    }
+    let before = seen(&service, "token_requests").await;
+    service
+        .around
+        .database
+        .run("UPDATE credentials SET expires_at = 1")
+        .await;
+    faults(
+        &service,
+        &token_fault(&json!({"kind": "latency", "ms": 500})),
+    )
+    .await;
+    let asked = |replica: &Replica| {
+        status_at(
+            service.http.clone(),
+            replica.url.clone(),
+            tenant.device.clone(),
+        )
+    };
+    let mut first = tokio::task::JoinSet::new();
+    first.spawn(asked(&replicas[0]));
+    until("a request for a token under way", async || {
+        (seen(&service, "in_flight").await > 0).then_some(())
+    })
+    .await;
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..400 {
+        callers.spawn(asked(&replicas[1 + caller % 2]));
+    }
+    replicas[0].kill();
+    let statuses = callers.join_all().await;
+    assert!(
+        statuses.iter().all(|status| *status == Some(200)),
+        "{statuses:?}"
+    );
+    let requests = seen(&service, "token_requests").await - before;
+    assert!((1..=2).contains(&requests), "{requests}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_token_that_a_killed_replica_sent_is_not_sent_again() {
+    let service = Service::start().await;
+    if !service.around.database.is_postgres() {
+        return;
+    }
+    let tenant = connected(&service, Kind::AuthorizationCode).await;
+    let mut replica = Replica::start(&service).await;
+    let database = &service.around.database;
+    database.run("UPDATE credentials SET expires_at = 1").await;
+    faults(
+        &service,
+        &token_fault(&json!({"kind": "latency", "ms": 500})),
+    )
+    .await;
+    let mut first = tokio::task::JoinSet::new();
+    first.spawn(status_at(
+        service.http.clone(),
+        replica.url.clone(),
+        tenant.device.clone(),
+    ));
+    until("a request for a token under way", async || {
+        (seen(&service, "in_flight").await > 0).then_some(())
+    })
+    .await;
+    replica.kill();
+    // So long ago that no process can be waiting for the answer any more.
+    database.run("UPDATE credentials SET intent_at = 1").await;
+    assert_eq!(
+        refused(&service, &tenant).await,
+        (409, "reconnect_required".to_owned())
+    );
     assert_eq!(seen(&service, "refresh_reuse").await, 0);
 }

@@ -18,3 +18,4 @@ mod serving;
 mod signup;
 mod support;
 mod usage;
+mod vault;

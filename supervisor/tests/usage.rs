@@ -1,9 +1,21 @@
 //! Calls are counted once each, and a company sees its own.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
-use sqlx::Row as _;
+use sqlx::{Connection, Row as _};
+
+use sf_supervisor::{
+    store::{Origin, UsageSource},
+    usage::{event, ingest},
+};
 
 use crate::support::{
     Service,
@@ -355,4 +367,71 @@ async fn events_are_forgotten_after_ninety_days_and_sums_stay() {
     // It is too old to be counted again.
     let (_, answer) = company.report(&service, &[call(1, now - 30 * DAY)]).await;
     assert_eq!(answer["accepted"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_batch_that_is_dropped_halfway_leaves_nothing_open() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let now = service.app.clock.now();
+    let source = UsageSource {
+        tenant_id: &company.tenant_id,
+        token_id: None,
+        member_id: None,
+        origin: Origin::Hosted,
+    };
+    let event = |number: u64| event::judge(&call(number, now), now).unwrap();
+    for number in 0..60 {
+        let events = [event(number)];
+        dropped_after(number % 20, ingest::record(&service.app, source, &events)).await;
+        nothing_open(&service).await;
+    }
+
+    let all: Vec<_> = (0..60).map(event).collect();
+    let deadline = Duration::from_secs(10);
+    let added = tokio::time::timeout(deadline, ingest::record(&service.app, source, &all));
+    added.await.expect("no lock is left behind").unwrap();
+    let counted = company.figures(&service, "?by=origin").await;
+    assert_eq!(counted["totals"]["calls"], 60);
+    assert_eq!(counted["rows"][0]["origin"], "hosted");
+    sums_equal_events(&service.around.database.url, 60).await;
+}
+
+/// Polls so many times and then drops.
+async fn dropped_after(mut polls: u64, future: impl Future) {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let ended = polls == 0 || future.as_mut().poll(context).is_ready();
+        polls = polls.saturating_sub(1);
+        if ended || polls == 0 {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// No connection waits within a transaction, with its locks.
+async fn nothing_open(service: &Service) {
+    if !service.around.database.is_postgres() {
+        return;
+    }
+    let url = &service.around.database.url;
+    let mut connection = sqlx::AnyConnection::connect(url).await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let open: i64 = sqlx::query(
+            "SELECT COUNT(*) AS open FROM pg_stat_activity \
+             WHERE datname = current_database() AND state = 'idle in transaction'",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+        .get("open");
+        if open == 0 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "a transaction stays open");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

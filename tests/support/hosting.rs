@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::support::{HANG_GUARD, Home, Ran, Sandbox, Serve, http, sf_mcp, sign_in::with_secret};
 
@@ -50,6 +51,8 @@ pub(crate) struct State {
     /// Told instead of the sandbox's address.
     pub(crate) api_url: Option<String>,
     pub(crate) devices_named: Vec<String>,
+    /// Lent until somebody says that it was rejected.
+    access_token: Option<String>,
 }
 
 /// Serves until the test ends.
@@ -241,8 +244,16 @@ fn handle(request: &Request, state: &mut State, api: &str) -> (u16, String) {
         "POST /api/devices" => devices(body, state),
         _ if !accepted => problem(401, "invalid_token"),
         "POST /api/token" => {
+            let lent = state.access_token.take().filter(|token| {
+                let digest = Sha256::digest(token.as_bytes());
+                let told = body["rejected"].as_str().unwrap_or_default();
+                let hex = |byte: usize| told.get(2 * byte..2 * byte + 2);
+                !(0..32).all(|byte| hex(byte) == Some(format!("{:02x}", digest[byte]).as_str()))
+            });
+            let lent = lent.unwrap_or_else(|| access_token(api));
+            state.access_token = Some(lent.clone());
             let answer = json!({
-                "access_token": access_token(api),
+                "access_token": lent,
                 "expires_in": 3600,
                 "api_url": state.api_url.as_deref().unwrap_or(api),
             });
@@ -294,7 +305,7 @@ fn usage(body: &Value, state: &mut State) -> (u16, String) {
     (202, answer.to_string())
 }
 
-fn access_token(api: &str) -> Value {
+fn access_token(api: &str) -> String {
     let grant = json!({
         "grant_type": "client_credentials",
         "client_id": "sandbox-consumer",
@@ -310,5 +321,5 @@ fn access_token(api: &str) -> Value {
     );
     assert_eq!(status, 200, "{answer}");
     let answer: Value = serde_json::from_str(&answer).unwrap();
-    answer["access_token"].clone()
+    answer["access_token"].as_str().unwrap().to_owned()
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::{
         broker, oauth,
-        session::{ENDING, Error, blocking},
+        session::{ENDING, Error, blocking, token::Token},
         steps,
         vault::{Head, Kind, Means, Secrets, Vault},
     },
@@ -20,6 +20,8 @@ pub(super) struct Renewal<'a> {
     /// The API, where nobody says another one.
     pub(super) origin: &'a str,
     pub(super) http: &'a reqwest::Client,
+    /// A token that the API has refused: who lent it does not know that.
+    pub(super) rejected: Option<&'a Token>,
     pub(super) vault: &'a Vault,
     pub(super) head: Head,
     pub(super) key: SealingKey,
@@ -111,7 +113,10 @@ impl Renewal<'_> {
         let (id, secret) = match &self.secrets.means {
             Means::Client { id, secret } => (id.expose_secret(), secret),
             Means::Device(broker) => {
-                let lent = broker.lend(self.http).await.map_err(Problem::Lender)?;
+                let lent = broker
+                    .lend(self.http, self.rejected.map(|token| &token.secret))
+                    .await
+                    .map_err(Problem::Lender)?;
                 return Ok(Brought {
                     access_token: lent.access_token,
                     expires_in: lent.expires_in,

@@ -15,7 +15,7 @@ pub(super) const AHEAD: (Duration, u32) = (Duration::from_mins(5), 2);
 /// An access token, the API it is for, and how long it lasts, on this process's own clock.
 #[derive(Clone, Debug)]
 pub struct Token {
-    secret: SecretString,
+    pub(super) secret: SecretString,
     origin: Arc<str>,
     pub(super) expires: Instant,
     /// Of what life, so that short ones are not renewed all the time.

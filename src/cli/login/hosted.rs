@@ -224,12 +224,20 @@ async fn prove(
     config: &Config,
     broker: Broker,
 ) -> Result<Secrets, Failure> {
-    let lent = broker
-        .lend(http)
+    let mut lent = broker
+        .lend(http, None)
         .await
         .map_err(|problem| failed(&problem))?;
-    let api_url = lent.api_url.unwrap_or_else(|| config.api_url.clone());
-    let account = who(http, &api_url, &lent.access_token).await?;
+    let mut api_url = lent.api_url.unwrap_or_else(|| config.api_url.clone());
+    let mut account = who(http, &api_url, &lent.access_token).await;
+    if account.as_ref().is_err_and(Failure::is_signed_out) {
+        // The service may not know yet that its token has ended early.
+        let another = broker.lend(http, Some(&lent.access_token)).await;
+        lent = another.map_err(|problem| failed(&problem))?;
+        api_url = lent.api_url.unwrap_or_else(|| config.api_url.clone());
+        account = who(http, &api_url, &lent.access_token).await;
+    }
+    let account = account?;
     let life = i64::try_from(lent.expires_in.as_millis()).unwrap_or(0);
     Ok(Secrets {
         means: Means::Device(broker),

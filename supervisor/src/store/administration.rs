@@ -146,7 +146,7 @@ impl Store {
         actor: &str,
         now: i64,
     ) -> Result<Option<Changed>> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         // A write that changes nothing: from here on nobody else changes this company.
         let held = AssertSqlSafe(format!(
             "UPDATE tenants SET note = note WHERE id = $1 RETURNING {}",
@@ -193,7 +193,7 @@ impl Store {
         actor: &str,
         now: i64,
     ) -> Result<bool> {
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let revoked = sqlx::query(
             "UPDATE tokens SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL RETURNING name, kind",
         )

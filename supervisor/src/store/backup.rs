@@ -154,7 +154,7 @@ impl Store {
             .iter()
             .map(|table| format!("\"{}\"", table.name))
             .collect();
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let lock = format!("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE", names.join(", "));
         sqlx::query(AssertSqlSafe(lock))
             .execute(&mut *transaction)

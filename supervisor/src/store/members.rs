@@ -58,7 +58,7 @@ impl Store {
         now: i64,
     ) -> Result<Member> {
         let (tenant_id, member_id) = (ids::new("ten")?, ids::new("mem")?);
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         sqlx::query(
             "INSERT INTO tenants (id, company, tier, note, created_at) VALUES ($1, $2, $3, '', $4)",
         )

@@ -119,7 +119,7 @@ impl Store {
         if events.is_empty() {
             return Ok(0);
         }
-        let mut transaction = self.pool.begin().await?;
+        let mut transaction = self.begin().await?;
         let mut new = HashSet::new();
         for part in events.chunks(ROWS) {
             new.extend(insert_events(&mut transaction, source, part, now).await?);

@@ -51,6 +51,38 @@ impl Database {
         })
     }
 
+    /// All that a thief of the database has: every row as text, and SQLite's files as they are.
+    pub(crate) async fn dump(&self) -> Vec<u8> {
+        let Some(path) = self.url.strip_prefix("sqlite://") else {
+            return self.rows().await;
+        };
+        let files = ["", "-wal", "-journal"].map(|end| std::fs::read(format!("{path}{end}")));
+        files.into_iter().flatten().flatten().collect()
+    }
+
+    async fn rows(&self) -> Vec<u8> {
+        use sqlx::Row;
+        let mut connection = sqlx::AnyConnection::connect(&self.url).await.unwrap();
+        let tables =
+            "SELECT CAST(tablename AS TEXT) FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
+        let tables = sqlx::query(tables)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let mut dump = Vec::new();
+        for table in tables {
+            let table: String = table.get(0);
+            let rows = format!("SELECT CAST(t AS TEXT) FROM {table} t ORDER BY 1");
+            let rows = sqlx::query(sqlx::AssertSqlSafe(rows));
+            for row in rows.fetch_all(&mut connection).await.unwrap() {
+                dump.extend(table.bytes());
+                dump.extend(row.get::<String, _>(0).bytes());
+            }
+        }
+        connection.close().await.unwrap();
+        dump
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
