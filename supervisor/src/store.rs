@@ -34,7 +34,7 @@ pub use self::{
     beside::known_schema,
     browser_grants::BrowserGrant,
     codes::{NewCode, TRIES_PER_CODE, Tried},
-    credentials::{Credentials, Renewed, Sealed},
+    credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
     members::{Member, Role},
     tenants::Tenant,

@@ -91,14 +91,12 @@ pub async fn activate(
     let client = Client::new(&form.client_id, &form.client_secret)?;
     let credentials = client.prove(&app).await?;
     let activated = to_the_end(async move {
-        claim(&app, &caller).await?;
-        match keep(&app, &caller, &credentials).await {
-            Ok(()) => finished(&app, &caller, credentials.account).await,
-            Err(problem) => {
-                app.store.release_token(&caller.token.id).await?;
-                Err(problem)
-            }
+        let (tenant, token) = (&caller.tenant.id, &caller.token.id);
+        if !app.vault.activate(tenant, token, &credentials).await? {
+            return Err(Problem::unauthorized());
         }
+        noted(&app, &caller, &credentials).await?;
+        finished(&app, &caller, credentials.account).await
     })
     .await?;
     Ok((StatusCode::CREATED, axum::Json(activated)))
@@ -124,28 +122,15 @@ pub(super) async fn to_the_end<T: Send + 'static>(
     })
 }
 
-/// Of two activations at once one wins.
-pub(super) async fn claim(app: &App, caller: &Caller) -> Result<(), Problem> {
-    let won = app
-        .store
-        .use_token(&caller.token.id, app.clock.now())
-        .await?;
-    won.then_some(()).ok_or_else(Problem::unauthorized)
-}
-
-/// Seals and stores proven credentials.
-pub(super) async fn keep(
+/// For the audit log.
+pub(super) async fn noted(
     app: &App,
     caller: &Caller,
     credentials: &NewCredentials,
 ) -> Result<(), Problem> {
-    let id = &caller.tenant.id;
-    app.vault.replace(id, credentials).await?;
-    let now = app.clock.now();
-    app.store.activate_tenant(id, now).await?;
     let again = caller.tenant.activated_at.is_some();
     let entry = Entry {
-        at: now,
+        at: app.clock.now(),
         actor: actor(app, caller).await?,
         action: if again {
             "tenant.reconnect"
@@ -153,7 +138,7 @@ pub(super) async fn keep(
             "tenant.activate"
         }
         .to_owned(),
-        tenant_id: Some(id.clone()),
+        tenant_id: Some(caller.tenant.id.clone()),
         before: None,
         after: Some(serde_json::json!({"kind": credentials.kind.word()}).to_string()),
     };

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    activate::{Activated, Credentials, allowed, claim, finished, keep, to_the_end},
+    activate::{Activated, Credentials, allowed, finished, noted, to_the_end},
     proof::Client,
 };
 use crate::{
@@ -201,7 +201,8 @@ async fn connect(
         secret: open("client_secret", &grant.client_secret)?,
     };
     let credentials = client.prove_code(app, &code, &redirect_uri(app)).await?;
-    keep(app, &caller, &credentials).await
+    app.vault.replace(&caller.tenant.id, &credentials).await?;
+    noted(app, &caller, &credentials).await
 }
 
 /// How it goes
@@ -231,7 +232,10 @@ pub async fn progress(
     };
     match grant.outcome.as_deref() {
         Some(ACTIVATED) => {
-            claim(&app, &caller).await?;
+            let now = app.clock.now();
+            if !app.store.use_token(&caller.token.id, now).await? {
+                return Err(Problem::unauthorized());
+            }
             let account = app.vault.account(&caller.tenant.id).await?;
             let activated = finished(&app, &caller, account.unwrap_or_default()).await?;
             Ok(axum::Json(Progress {

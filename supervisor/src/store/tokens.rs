@@ -1,6 +1,6 @@
 //! Our own tokens, by their hash.
 
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, any::AnyArguments, query::Query};
 
 use super::{Error, Result, Row, Store};
 use crate::{ids, tokens::Kind};
@@ -84,24 +84,8 @@ impl Store {
 
     /// Uses up a token that may be used once; `false` when somebody else was quicker or it is no longer good.
     pub async fn use_token(&self, id: &str, now: i64) -> Result<bool> {
-        let used = sqlx::query(
-            "UPDATE tokens SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND revoked_at IS NULL \
-             AND (expires_at IS NULL OR expires_at > $2)",
-        )
-        .bind(id)
-        .bind(now)
-        .execute(&self.pool)
-        .await?;
+        let used = using(id, now).execute(&self.pool).await?;
         Ok(used.rows_affected() == 1)
-    }
-
-    /// Gives back what `use_token` took, when what it was taken for failed.
-    pub async fn release_token(&self, id: &str) -> Result<()> {
-        sqlx::query("UPDATE tokens SET used_at = NULL WHERE id = $1")
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
     }
 
     /// The token with that id, unless it is revoked, used up or expired.
@@ -155,6 +139,16 @@ impl Store {
         .await?;
         Ok(revoked.rows_affected() == 1)
     }
+}
+
+/// Uses up a token that may be used once, within the transaction of what it is used for.
+pub(super) fn using(id: &str, now: i64) -> Query<'_, Any, AnyArguments> {
+    sqlx::query(
+        "UPDATE tokens SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND revoked_at IS NULL \
+         AND (expires_at IS NULL OR expires_at > $2)",
+    )
+    .bind(id)
+    .bind(now)
 }
 
 fn token(row: &Row) -> Result<Token> {
