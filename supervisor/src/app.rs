@@ -9,7 +9,9 @@ use crate::{
     children::{Children, Keep},
     clock::Clock,
     config::Config,
+    mailer::Mailer,
     master_key::MasterKeys,
+    one_time_codes::OneTimeCodes,
     store::Store,
     token,
     vault::{self, Vault},
@@ -23,6 +25,8 @@ pub struct App {
     pub clock: Clock,
     pub master: MasterKeys,
     pub vault: Vault,
+    pub codes: OneTimeCodes,
+    pub mailer: Mailer,
     pub broker: Broker,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
@@ -39,6 +43,8 @@ pub enum Error {
     Store(#[from] crate::store::Error),
     #[error(transparent)]
     Vault(#[from] vault::Error),
+    #[error(transparent)]
+    Mailer(#[from] crate::mailer::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
     Http(#[from] reqwest::Error),
 }
@@ -57,6 +63,8 @@ impl App {
         vault.refuse_another_key().await?;
         store.migrate().await?;
         vault.mark().await?;
+        let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
+        let mailer = Mailer::start(&config)?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -82,6 +90,8 @@ impl App {
             clock,
             master,
             vault,
+            codes,
+            mailer,
             broker,
             http,
         }))
@@ -90,6 +100,7 @@ impl App {
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
         self.children.drain().await;
+        self.mailer.close().await;
         self.broker.close().await;
         self.store.close().await;
     }

@@ -13,16 +13,15 @@ const DAY: i64 = 24 * 60 * 60 * 1000;
 /// Events of calls are kept so long; their sums by hour and day for good. Longer than a sender may report late, so
 /// that no event is counted again after it was removed.
 const EVENTS: i64 = 90 * DAY;
-const CODES: i64 = DAY;
-const EVERY: Duration = Duration::from_hours(1);
+const EVERY: Duration = Duration::from_mins(10);
 
-/// Sweeps every hour until `stop`. Several replicas may do so at once.
+/// Sweeps every ten minutes until `stop`. Several replicas may do so at once.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     loop {
         match sweep(&app.store, app.clock.now()).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old rows are removed"),
-            Err(problem) => tracing::warn!(%problem, "old rows stay for an hour more"),
+            Err(problem) => tracing::warn!(%problem, "old rows stay a while longer"),
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
@@ -31,10 +30,11 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
-/// Removes old events, counters and codes; returns how many rows.
+/// Removes old events, counters, codes and pending browser sign-ins; returns how many rows.
 pub async fn sweep(store: &Store, now: i64) -> Result<u64, store::Error> {
     let events = store.forget_usage(now - EVENTS).await?;
     let counters = store.forget_counters(now).await?;
-    let codes = store.forget_expired_codes(now - CODES).await?;
-    Ok(events + counters + codes)
+    let codes = store.forget_codes(now).await?;
+    let grants = store.forget_browser_grants(now).await?;
+    Ok(events + counters + codes + grants)
 }

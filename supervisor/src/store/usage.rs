@@ -206,15 +206,6 @@ impl Store {
         }
         Ok(removed)
     }
-
-    /// Removes one-time codes that were good until before `before`.
-    pub async fn forget_expired_codes(&self, before: i64) -> Result<u64> {
-        let removed = sqlx::query("DELETE FROM codes WHERE expires_at < $1")
-            .bind(before)
-            .execute(&self.pool)
-            .await?;
-        Ok(removed.rows_affected())
-    }
 }
 
 const SUMS: &str = "CAST(COALESCE(SUM(calls), 0) AS BIGINT) AS calls, \
