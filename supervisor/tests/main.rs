@@ -20,3 +20,4 @@ mod signup;
 mod support;
 mod usage;
 mod vault;
+mod whole_way;
