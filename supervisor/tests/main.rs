@@ -14,6 +14,7 @@ mod broker;
 mod bundles;
 mod devices;
 mod gateway;
+mod killed;
 mod mail;
 mod serving;
 mod signup;

@@ -31,6 +31,7 @@ pub(crate) struct Around {
 
 impl Around {
     pub(crate) async fn new(sandbox: sandbox::Options) -> Arc<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Arc::new(Self {
             database: Database::new().await,
             sandbox: Sandbox::start(sandbox).await.unwrap(),
@@ -95,7 +96,6 @@ impl Service {
         around: Arc<Around>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let settings = Settings {
