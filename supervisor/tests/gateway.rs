@@ -11,6 +11,7 @@ use sf_supervisor::{
 
 use crate::support::{Database, Service, sf_mcp};
 
+mod confinement;
 mod faults;
 mod proxy;
 mod scripted;
