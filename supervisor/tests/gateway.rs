@@ -12,6 +12,7 @@ use sf_supervisor::{
 use crate::support::{Database, Service, sf_mcp};
 
 mod confinement;
+mod doors;
 mod faults;
 mod proxy;
 mod scripted;
