@@ -18,5 +18,6 @@ mod mail;
 mod serving;
 mod signup;
 mod support;
+mod tiers;
 mod usage;
 mod vault;

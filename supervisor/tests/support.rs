@@ -9,7 +9,7 @@ pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
 mod program;
-mod service;
+pub(crate) mod service;
 pub(crate) mod statements;
 pub(crate) mod usage;
 

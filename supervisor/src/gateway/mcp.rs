@@ -19,9 +19,12 @@ use crate::{
         access::{self, Grant},
         envelope::{Malformed, Message, Object},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
-        legacy, meter,
+        legacy,
+        meter::Exchanged,
         reply::{self, Exchange, Failure},
+        tier,
     },
+    rate::Verdict,
 };
 
 /// A call ends after this: clients give up after a minute.
@@ -75,7 +78,20 @@ async fn answered(app: &Arc<App>, request: Request) -> Result<Response, Problem>
         Ok(era) => era,
         Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
     };
-    Ok(serve(app, &grant, era, &message).await)
+    let counts = tier::counts(era, &message.method, message.id.is_some());
+    let (grant, standing) = access::admitted(app, grant, counts).await?;
+    let Some(standing) = standing else {
+        return Ok(serve(app, &grant, era, &message, None).await);
+    };
+    let exchanged = app.meter.begin(&grant, era, &message, &headers);
+    if standing.verdict != Verdict::LetIn {
+        exchanged.refused();
+        let id = message.id.unwrap_or("null");
+        return Ok(tier::refused(&standing, &grant.tenant.company, id));
+    }
+    let mut response = serve(app, &grant, era, &message, Some(exchanged)).await;
+    tier::tell(response.headers_mut(), &standing);
+    Ok(response)
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -99,7 +115,13 @@ fn malformed(problem: &Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, problem.to_string())
 }
 
-async fn serve(app: &Arc<App>, grant: &Grant, era: Era, message: &Message<'_>) -> Response {
+async fn serve(
+    app: &Arc<App>,
+    grant: &Grant,
+    era: Era,
+    message: &Message<'_>,
+    exchanged: Option<Exchanged>,
+) -> Response {
     let Some(id) = message.id else {
         noticed(app, grant, era, message);
         return StatusCode::ACCEPTED.into_response();
@@ -123,13 +145,13 @@ async fn serve(app: &Arc<App>, grant: &Grant, era: Era, message: &Message<'_>) -
         Ok(child) => child,
         Err(problem) => {
             let failure = exchange.failure(&Failure::NoChild(problem.to_string()));
-            return exchange.json(&failure).0;
+            return answered_at_once(&exchange, &failure, exchanged);
         }
     };
     match era {
         Era::Handshake(version) => handshake(&exchange, &child, version),
         Era::Modern(version) | Era::Legacy(version) => {
-            called(&exchange, &child, grant, message, version).await
+            called(&exchange, &child, grant, message, version, exchanged).await
         }
     }
 }
@@ -164,23 +186,37 @@ async fn called(
     grant: &Grant,
     message: &Message<'_>,
     version: &str,
+    exchanged: Option<Exchanged>,
 ) -> Response {
     let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
     let sent = child.call(caller, |id| line(id, message, version, grant));
     let Ok(mut call) = sent.await else {
-        return exchange.json(&exchange.failure(&Failure::Ended)).0;
+        return answered_at_once(exchange, &exchange.failure(&Failure::Ended), exchanged);
     };
     // Before, a lost connection said nothing about the call.
     call.cancel_when_dropped(exchange.is_modern);
     let first = first(exchange, &mut call).await;
     match first {
-        First::Answer(answer) => {
-            let (response, ended) = exchange.json(&answer);
-            meter::note(ended);
-            response
-        }
-        First::Note(note) => exchange.clone().stream(&note, call, meter::note),
+        First::Answer(answer) => answered_at_once(exchange, &answer, exchanged),
+        First::Note(note) => exchange.clone().stream(&note, call, move |ended| {
+            if let Some(exchanged) = exchanged {
+                exchanged.ended(ended);
+            }
+        }),
     }
+}
+
+/// One JSON answer, counted.
+fn answered_at_once(
+    exchange: &Exchange,
+    answer: &Answer,
+    exchanged: Option<Exchanged>,
+) -> Response {
+    let (response, ended) = exchange.json(answer);
+    if let Some(exchanged) = exchanged {
+        exchanged.ended(ended);
+    }
+    response
 }
 
 enum First {
