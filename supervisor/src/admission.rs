@@ -160,7 +160,12 @@ impl Admission {
         let changes = self.store.changes();
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let entry = table.get(hash)?;
-        let current = is_shared || (entry.known.changes == changes && self.is_watched());
+        let current = if is_shared {
+            // Nobody is refused by memory alone.
+            entry.known.tenant.suspended_at.is_none()
+        } else {
+            entry.known.changes == changes && self.is_watched()
+        };
         let expired = (entry.known.token.expires_at).is_some_and(|expires_at| expires_at <= now);
         if !current || expired {
             return None;

@@ -180,7 +180,8 @@ fn client(era: Era, message: &Message<'_>, headers: &HeaderMap) -> String {
         Some(format!("{}/{version}", info.text("name")?))
     });
     let product = || {
-        let agent = headers.get(header::USER_AGENT)?.to_str().ok()?;
+        let agent = headers.get(header::USER_AGENT)?.as_bytes();
+        let agent = String::from_utf8_lossy(agent);
         agent.split_whitespace().next().map(str::to_owned)
     };
     let text = match era {
