@@ -3,12 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    admission::Admission,
     binaries::Binaries,
     broker::Broker,
     child::Launch,
     children::{Children, Keep},
     clock::Clock,
     config::Config,
+    gateway::meter::Meter,
     mailer::Mailer,
     master_key::MasterKeys,
     one_time_codes::OneTimeCodes,
@@ -28,6 +30,10 @@ pub struct App {
     pub codes: OneTimeCodes,
     pub mailer: Mailer,
     pub broker: Broker,
+    /// Who may use the hosted endpoint, and how often.
+    pub admission: Arc<Admission>,
+    /// What is counted of it.
+    pub meter: Meter,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
     /// sf-mcp as people are handed it.
@@ -78,7 +84,10 @@ impl App {
             http.clone(),
             config.api_url.clone(),
         );
+        let admission = Admission::open(&store, &clock, &config).await?;
         Ok(Arc::new(Self {
+            meter: Meter::start(store.clone(), clock.clone()),
+            admission,
             children: Children::new(
                 launch(&config),
                 token::lend(broker.clone(), config.api_url.clone()),
@@ -100,6 +109,8 @@ impl App {
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
         self.children.drain().await;
+        self.meter.close().await;
+        self.admission.close().await;
         self.mailer.close().await;
         self.broker.close().await;
         self.store.close().await;

@@ -2,12 +2,13 @@
 
 pub mod envelope;
 pub mod era;
+pub mod meter;
 
 mod access;
 mod legacy;
 mod mcp;
-mod meter;
 mod reply;
+mod tier;
 
 use std::sync::Arc;
 

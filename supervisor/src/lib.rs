@@ -5,6 +5,7 @@
 //! know no HTTP. [`app::App`] stands between them.
 
 pub mod account;
+pub mod admission;
 pub mod app;
 pub mod archive;
 pub mod binaries;
@@ -29,6 +30,7 @@ pub mod master_key;
 pub mod metrics;
 pub mod one_time_codes;
 pub mod openapi;
+pub mod rate;
 pub mod router;
 pub mod server;
 pub mod signup;

@@ -15,12 +15,18 @@ mod data_keys;
 mod export;
 mod members;
 mod settings;
+mod spent;
 mod tables;
 mod tenants;
 mod tokens;
 mod usage;
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    path::Path,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use sqlx::{
     Any, AnyConnection, AnyPool, Executor, Transaction,
@@ -37,6 +43,7 @@ pub use self::{
     credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
     members::{Member, Role},
+    spent::{Charge, Holder, Watch},
     tenants::Tenant,
     tokens::{NewToken, Token},
     usage::{By, Origin, Sum, UsageEvent, UsageSource},
@@ -111,6 +118,8 @@ pub struct Store {
     /// A connection that holds a lock has left its pool, so they are counted here.
     turns: Arc<Semaphore>,
     kind: Kind,
+    /// Counts changes of tokens and companies by this process.
+    changes: Arc<AtomicU64>,
     /// This process alone serves from the SQLite file.
     _alone: Option<Arc<File>>,
 }
@@ -157,6 +166,7 @@ impl Store {
             locks,
             turns: Arc::new(Semaphore::new(LOCKS as usize)),
             kind,
+            changes: Arc::default(),
             _alone: None,
         })
     }

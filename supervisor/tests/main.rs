@@ -19,6 +19,7 @@ mod mail;
 mod serving;
 mod signup;
 mod support;
+mod tiers;
 mod usage;
 mod vault;
 mod whole_way;

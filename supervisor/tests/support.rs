@@ -10,7 +10,7 @@ mod database;
 pub(crate) mod mailbox;
 mod program;
 mod replica;
-mod service;
+pub(crate) mod service;
 pub(crate) mod statements;
 pub(crate) mod usage;
 

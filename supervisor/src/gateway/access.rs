@@ -1,13 +1,17 @@
 //! Who may ask, and from which pages.
 
+use std::sync::Arc;
+
 use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
 
 use crate::{
+    admission::{Admitted, Known},
     app::App,
     error::Problem,
+    rate::Standing,
     store::{Tenant, Token},
     tokens::{self, Kind},
     web,
@@ -21,33 +25,46 @@ const PAGES: [&str; 3] = [
 ];
 /// What such pages may send and read.
 const SENT: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
-const READ: &str = "www-authenticate, retry-after, x-request-id";
+const READ: &str = "www-authenticate, retry-after, ratelimit, ratelimit-policy, x-request-id";
 
 /// The company a request is for: by its token and by nothing else.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
-    pub(super) tenant: Tenant,
-    pub(super) token: Token,
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) token: Arc<Token>,
+    known: Known,
 }
 
 /// Checks the token of a request, at each request anew: what was revoked or suspended is refused at the next one.
+/// Enough to read the body; nothing is done before it is `admitted` too.
 pub(super) async fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Problem> {
     let text = web::bearer(headers).ok_or_else(Problem::unauthorized)?;
-    let now = app.clock.now();
-    let token = app.store.live_token(&tokens::hash(text), now).await?;
-    let token = token
-        .filter(|token| token.kind == Kind::Bearer)
-        .ok_or_else(Problem::unauthorized)?;
-    let tenant = app.store.tenant(&token.tenant_id).await?;
-    let tenant = tenant.ok_or_else(Problem::unauthorized)?;
-    if tenant.suspended_at.is_some() {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "tenant_suspended",
-            "This company's access is suspended; ask the operator of this service.",
-        ));
+    let known = app.admission.find(&tokens::hash(text)).await?;
+    granted(known.ok_or_else(Problem::unauthorized)?)
+}
+
+/// Checks the token once more, now that the message is known, and has the tier judge it when it counts.
+pub(super) async fn admitted(
+    app: &App,
+    grant: Grant,
+    counts: bool,
+) -> Result<(Grant, Option<Standing>), Problem> {
+    match app.admission.admit(&grant.known, counts).await? {
+        Admitted::Gone => Err(Problem::unauthorized()),
+        Admitted::Known(known, standing) => Ok((granted(known)?, standing)),
     }
-    Ok(Grant { tenant, token })
+}
+
+fn granted(known: Known) -> Result<Grant, Problem> {
+    if known.token.kind != Kind::Bearer {
+        return Err(Problem::unauthorized());
+    }
+    web::not_suspended(&known.tenant)?;
+    Ok(Grant {
+        tenant: Arc::clone(&known.tenant),
+        token: Arc::clone(&known.token),
+        known,
+    })
 }
 
 /// The page a request comes from, where a browser says one; a foreign page is refused before anything else.

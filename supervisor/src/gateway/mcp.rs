@@ -19,9 +19,12 @@ use crate::{
         access::{self, Grant},
         envelope::{Malformed, Message, Object},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
-        legacy, meter,
+        legacy,
+        meter::Exchanged,
         reply::{self, Exchange, Failure},
+        tier,
     },
+    rate::Verdict,
 };
 
 /// A call ends after this: clients give up after a minute.
@@ -71,7 +74,20 @@ async fn answered(app: &Arc<App>, request: Request) -> Result<Response, Problem>
         Ok(era) => era,
         Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
     };
-    Ok(serve(app, &grant, era, &message).await)
+    let counts = tier::counts(era, &message.method, message.id.is_some());
+    let (grant, standing) = access::admitted(app, grant, counts).await?;
+    let Some(standing) = standing else {
+        return Ok(serve(app, &grant, era, &message, None).await);
+    };
+    let exchanged = app.meter.begin(&grant, era, &message, &headers);
+    if standing.verdict != Verdict::LetIn {
+        exchanged.refused();
+        let id = message.id.unwrap_or("null");
+        return Ok(tier::refused(&standing, &grant.tenant.company, id));
+    }
+    let mut response = serve(app, &grant, era, &message, Some(exchanged)).await;
+    tier::tell(response.headers_mut(), &standing);
+    Ok(response)
 }
 
 async fn body(app: &Arc<App>, request: Request) -> Result<Bytes, Problem> {
@@ -115,7 +131,13 @@ fn malformed(problem: &Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, problem.to_string())
 }
 
-async fn serve(app: &Arc<App>, grant: &Grant, era: Era, message: &Message<'_>) -> Response {
+async fn serve(
+    app: &Arc<App>,
+    grant: &Grant,
+    era: Era,
+    message: &Message<'_>,
+    exchanged: Option<Exchanged>,
+) -> Response {
     let Some(id) = message.id else {
         noticed(app, grant, era, message);
         return StatusCode::ACCEPTED.into_response();
@@ -138,7 +160,7 @@ async fn serve(app: &Arc<App>, grant: &Grant, era: Era, message: &Message<'_>) -
     match era {
         Era::Handshake(version) => handshake(app, &exchange, grant, version).await,
         Era::Modern(version) | Era::Legacy(version) => {
-            called(app, &exchange, grant, message, version).await
+            called(app, &exchange, grant, message, version, exchanged).await
         }
     }
 }
@@ -176,14 +198,18 @@ async fn called(
     grant: &Grant,
     message: &Message<'_>,
     version: &str,
+    exchanged: Option<Exchanged>,
 ) -> Response {
     let sending = sent(app, exchange, grant, message, version);
     let mut call = match tokio::time::timeout_at(exchange.deadline, sending).await {
         Ok(Ok(call)) => call,
-        Ok(Err(failure)) => return failed(exchange, &failure),
+        Ok(Err(failure)) => {
+            return answered_at_once(exchange, &exchange.failure(&failure), exchanged);
+        }
         Err(_) => {
             let busy = "the company's connector is busy with other calls".to_owned();
-            return failed(exchange, &Failure::NoChild(busy));
+            let failure = exchange.failure(&Failure::NoChild(busy));
+            return answered_at_once(exchange, &failure, exchanged);
         }
     };
     if !exchange.is_modern {
@@ -191,18 +217,25 @@ async fn called(
         call.go_on_until(exchange.deadline);
     }
     match first(exchange, &mut call).await {
-        First::Answer(answer) => {
-            let (response, ended) = exchange.json(&answer);
-            meter::note(ended);
-            response
-        }
-        First::Note(note) => exchange.clone().stream(&note, call, meter::note),
+        First::Answer(answer) => answered_at_once(exchange, &answer, exchanged),
+        First::Note(note) => exchange.clone().stream(&note, call, move |ended| {
+            if let Some(exchanged) = exchanged {
+                exchanged.ended(ended);
+            }
+        }),
     }
 }
 
-fn failed(exchange: &Exchange, failure: &Failure) -> Response {
-    let (response, ended) = exchange.json(&exchange.failure(failure));
-    meter::note(ended);
+/// One JSON answer, counted.
+fn answered_at_once(
+    exchange: &Exchange,
+    answer: &Answer,
+    exchanged: Option<Exchanged>,
+) -> Response {
+    let (response, ended) = exchange.json(answer);
+    if let Some(exchanged) = exchanged {
+        exchanged.ended(ended);
+    }
     response
 }
 

@@ -8,6 +8,7 @@ use axum::{
     response::Response,
 };
 use serde_json::json;
+use sf_mcp::usage::Status as Outcome;
 use tokio::time::Instant;
 
 use crate::{
@@ -39,7 +40,7 @@ pub(super) struct Exchange {
 pub(super) struct Ended {
     pub(super) status: StatusCode,
     pub(super) bytes: usize,
-    pub(super) is_error: bool,
+    pub(super) outcome: Outcome,
 }
 
 impl Exchange {
@@ -84,7 +85,7 @@ impl Exchange {
         let ended = Ended {
             status: self.status(answer),
             bytes: line.len(),
-            is_error: is_error(answer),
+            outcome: outcome(answer),
         };
         (json_response(ended.status, line), ended)
     }
@@ -94,7 +95,7 @@ impl Exchange {
         let error = json!({
             "code": code::INTERNAL,
             "message": problem.words(self.limit),
-            "data": {"retry": problem.retry()},
+            "data": {"reason": problem.reason(), "retry": problem.retry()},
         });
         Answer::Error(error.to_string().into())
     }
@@ -170,6 +171,9 @@ impl Exchange {
     }
 }
 
+/// Why there is no answer, for programs.
+const LATE: &str = "timeout";
+const ABSENT: &str = "unavailable";
 const SUBSCRIPTION: &str = "io.modelcontextprotocol/subscriptionId";
 
 struct Streaming<F: FnOnce(Ended)> {
@@ -209,7 +213,7 @@ impl<F: FnOnce(Ended)> Streaming<F> {
                 on_end(Ended {
                     status: StatusCode::OK,
                     bytes: self.bytes,
-                    is_error: is_error(&answer),
+                    outcome: outcome(&answer),
                 });
             }
             return (event, true);
@@ -245,6 +249,14 @@ impl Failure {
         }
     }
 
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Late => LATE,
+            Self::NoChild(_) => ABSENT,
+        }
+    }
+
     fn retry(&self) -> &'static str {
         match self {
             Self::NoChild(_) => "safe",
@@ -253,20 +265,60 @@ impl Failure {
     }
 }
 
-/// An error of the protocol, or a tool's result that says it is one.
-fn is_error(answer: &Answer) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Result {
-        #[serde(rename = "isError")]
-        is_error: Option<bool>,
-    }
+/// How the usage event calls an answer.
+fn outcome(answer: &Answer) -> Outcome {
     match answer {
-        Answer::Error(_) => true,
-        Answer::Result(raw) => serde_json::from_slice::<Result>(raw)
-            .ok()
-            .and_then(|result| result.is_error)
-            .unwrap_or(false),
+        Answer::Error(raw) => refusal(raw),
+        // The child writes compact JSON; in a text the quotes would be escaped.
+        Answer::Result(raw) if !contains(raw, br#""isError":true"#) => Outcome::Ok,
+        Answer::Result(raw) => failed(raw),
     }
+}
+
+/// An error of the protocol, or of ours.
+fn refusal(raw: &[u8]) -> Outcome {
+    #[derive(serde::Deserialize)]
+    struct Error {
+        code: i64,
+        data: Option<serde_json::Value>,
+    }
+    let Ok(error) = serde_json::from_slice::<Error>(raw) else {
+        return Outcome::Error;
+    };
+    let reason = error.data.as_ref().and_then(|data| data["reason"].as_str());
+    match (error.code, reason) {
+        (code::INTERNAL, Some(LATE)) => Outcome::Timeout,
+        (code::INTERNAL, Some(ABSENT)) => Outcome::Unreachable,
+        (code::INTERNAL, _) => Outcome::Error,
+        _ => Outcome::Refused,
+    }
+}
+
+/// A tool's result that says it is an error, by the error's stable word.
+fn failed(raw: &[u8]) -> Outcome {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Result {
+        #[serde(default)]
+        is_error: bool,
+        structured_content: Option<Structured>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Structured {
+        code: Option<String>,
+    }
+    match serde_json::from_slice::<Result>(raw) {
+        Ok(result) if !result.is_error => Outcome::Ok,
+        Ok(result) => {
+            let code = result.structured_content.and_then(|content| content.code);
+            code.map_or(Outcome::Error, |code| Outcome::of(&code))
+        }
+        Err(_) => Outcome::Error,
+    }
+}
+
+fn contains(text: &[u8], word: &[u8]) -> bool {
+    memchr::memmem::find(text, word).is_some()
 }
 
 fn event(line: &[u8]) -> Bytes {

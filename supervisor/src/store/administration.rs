@@ -177,6 +177,7 @@ impl Store {
             };
             audit::add(&mut transaction, &entry).await?;
             transaction.commit().await?;
+            self.changed();
         }
         Ok(Some(Changed {
             before,
@@ -218,6 +219,7 @@ impl Store {
         };
         audit::add(&mut transaction, &entry).await?;
         transaction.commit().await?;
+        self.changed();
         Ok(true)
     }
 }

@@ -85,6 +85,7 @@ impl Store {
     /// Uses up a token that may be used once; `false` when somebody else was quicker or it is no longer good.
     pub async fn use_token(&self, id: &str, now: i64) -> Result<bool> {
         let used = using(id, now).execute(&self.pool).await?;
+        self.changed();
         Ok(used.rows_affected() == 1)
     }
 
@@ -137,6 +138,7 @@ impl Store {
         .bind(now)
         .execute(&self.pool)
         .await?;
+        self.changed();
         Ok(revoked.rows_affected() == 1)
     }
 }
@@ -151,7 +153,7 @@ pub(super) fn using(id: &str, now: i64) -> Query<'_, Any, AnyArguments> {
     .bind(now)
 }
 
-fn token(row: &Row) -> Result<Token> {
+pub(super) fn token(row: &Row) -> Result<Token> {
     let kind: String = row.try_get("kind")?;
     Ok(Token {
         id: row.try_get("id")?,

@@ -13,7 +13,7 @@ use crate::{
     app::App,
     error::Problem,
     limits::{self, Limit},
-    store::{self, Origin, UsageEvent, UsageSource},
+    store::{self, Origin, Store, UsageEvent, UsageSource},
     tokens::Kind,
     usage::event,
     web::{Caller, Json},
@@ -110,7 +110,17 @@ pub async fn record(
     source: UsageSource<'_>,
     events: &[UsageEvent],
 ) -> Result<usize, store::Error> {
-    let new = app.store.add_usage(source, events, app.clock.now()).await?;
+    record_in(&app.store, source, events, app.clock.now()).await
+}
+
+/// As `record`, for what has no whole service.
+pub async fn record_in(
+    store: &Store,
+    source: UsageSource<'_>,
+    events: &[UsageEvent],
+    now: i64,
+) -> Result<usize, store::Error> {
+    let new = store.add_usage(source, events, now).await?;
     metrics::counter!("sf_supervisor_usage_events_total", "origin" => source.origin.word())
         .increment(new as u64);
     Ok(new)

@@ -1,0 +1,95 @@
+//! What a client is told of its company's tier: headers at each call, and an error when there is no more.
+//!
+//! Every request that reaches the company's child counts: tools, lists, prompts, resources, completions. What only
+//! begins or keeps up a conversation does not: `initialize`, `server/discover`, `ping`, notifications.
+
+use axum::{
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde_json::json;
+
+use crate::{
+    gateway::{
+        era::{Era, Refusal},
+        reply,
+    },
+    rate::{Standing, Verdict, burst, per_minute},
+};
+
+/// JSON-RPC leaves all codes but -32768 to -32000 to applications.
+const OVER_THE_LIMIT: i64 = 429;
+
+/// Whether the tier judges a request.
+pub(super) fn counts(era: Era, method: &str, is_request: bool) -> bool {
+    is_request && !matches!(era, Era::Handshake(_)) && !matches!(method, "ping" | "server/discover")
+}
+
+/// The answer to a call that the tier does not let in.
+pub(super) fn refused(standing: &Standing, company: &str, id: &str) -> Response {
+    let refusal = Refusal {
+        data: Some(json!({
+            "reason": "tier_limit",
+            "tier": standing.name,
+            "limit": match standing.verdict {
+                Verdict::EnoughToday => "per_day",
+                _ => "per_minute",
+            },
+            "per_minute": standing.tier.per_minute,
+            "burst": standing.tier.burst,
+            "per_day": standing.tier.per_day,
+            "retry_after_s": standing.wait,
+        })),
+        ..Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            OVER_THE_LIMIT,
+            words(standing, company),
+        )
+    };
+    let mut response = reply::refused(&refusal, Some(id));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, standing.wait.into());
+    tell(response.headers_mut(), standing);
+    response
+}
+
+/// For a model: what the limit is, when to go on, and who can raise it.
+fn words(standing: &Standing, company: &str) -> String {
+    let (tier, wait) = (standing.tier, standing.wait);
+    let name = &standing.name;
+    match standing.verdict {
+        Verdict::EnoughToday => format!(
+            "{company} has made the {} calls that its tier `{name}` allows per day (UTC). Nothing was sent to Service \
+             Fusion. Calls are possible again in {wait} s, at midnight UTC; until then do not try again. The operator \
+             of this service can raise the limit.",
+            tier.per_day
+        ),
+        _ => format!(
+            "{company} makes calls faster than its tier `{name}` allows: {} per minute, {} at once. Nothing was sent to \
+             Service Fusion. Wait {wait} s, then send the same call again; fewer calls that ask for more help. The \
+             operator of this service can raise the limit.",
+            tier.per_minute,
+            burst(tier)
+        ),
+    }
+}
+
+/// The fields of the IETF draft on rate limit headers: a burst refills steadily in its window, a day begins anew.
+pub(super) fn tell(headers: &mut HeaderMap, standing: &Standing) {
+    let (most, rate) = (burst(standing.tier), per_minute(standing.tier).max(1));
+    let window = (most * 60 + rate - 1) / rate;
+    let policy = format!(
+        "\"burst\";q={most};w={window}, \"day\";q={};w=86400",
+        standing.tier.per_day
+    );
+    let left = format!(
+        "\"burst\";r={};t={}, \"day\";r={};t={}",
+        standing.left, standing.whole_in, standing.left_today, standing.day_ends_in
+    );
+    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    }
+}
