@@ -135,7 +135,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
-    keep_memory_private();
+    crate::confine::keep_memory_private();
     let mut cli = parse();
     cli.settings.demo |= matches!(cli.command, Some(Command::Demo));
     cli.settings.hosted = matches!(cli.command, Some(Command::Serve { hosted: true }));
@@ -156,16 +156,6 @@ pub fn run() -> ExitCode {
             eprintln!("sf-mcp: {}", failure.message);
             ExitCode::from(failure.exit as u8)
         }
-    }
-}
-
-/// No core dump and no debugger of another program of this user: tokens are in this process's memory.
-fn keep_memory_private() {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // Where the kernel refuses, the program is as private as any other.
-        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Gives up what a hosted process does not need, before it reads its first request.
+//! Gives up what a process does not need; a hosted one nearly everything, before it reads its first request.
 //!
 //! It runs for one company on the words of that company's people and assistants, beside processes of other
 //! companies. On Linux it dies with the hosting service, gains no rights, dumps no core, and opens no file but
@@ -90,5 +90,15 @@ fn close_files() -> Result<(), Error> {
             Ok(())
         }
         Err(problem) => Err(Error::Refused(problem.to_string())),
+    }
+}
+
+/// No core dump and no debugger of another program of this user: secrets are in this process's memory.
+pub fn keep_memory_private() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // Where the kernel refuses, the program is as private as any other.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }

@@ -6,13 +6,17 @@
 use std::{
     io::{self, BufRead, BufReader, Write},
     os::{fd::AsFd, unix::net::UnixStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use reqwest::StatusCode;
 use secrecy::SecretString;
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::auth::broker::{self, Answer, Lent};
 
@@ -20,6 +24,9 @@ use crate::auth::broker::{self, Answer, Lent};
 pub const ASKS: char = '\u{1e}';
 /// The service asks Service Fusion itself where it has no token left.
 const PATIENCE: Duration = Duration::from_secs(50);
+
+/// What was asked last: a late answer to something before must not be taken for its answer.
+static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// The socket. Clones are one.
 #[derive(Clone, Debug)]
@@ -38,9 +45,11 @@ impl Hosted {
     pub fn lend(&self, rejected: Option<&SecretString>) -> Result<Lent, broker::Error> {
         let mut socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let host = "the hosting service";
-        let line = exchange(&mut socket, &broker::asked(rejected))
+        let mut asked = broker::asked(rejected);
+        let number = ASKED.fetch_add(1, Ordering::Relaxed);
+        asked["number"] = number.into();
+        let said = exchange(&mut socket, &asked, number)
             .map_err(|problem| broker::unavailable(host, problem.to_string()))?;
-        let said: Value = serde_json::from_str(&line).unwrap_or_default();
         let status = said["status"].as_u64().and_then(|status| {
             let status = u16::try_from(status).ok()?;
             StatusCode::from_u16(status).ok()
@@ -53,12 +62,17 @@ impl Hosted {
     }
 }
 
-fn exchange(socket: &mut BufReader<UnixStream>, asked: &Value) -> io::Result<String> {
+fn exchange(socket: &mut BufReader<UnixStream>, asked: &Value, number: u64) -> io::Result<Value> {
     let line = format!("{ASKS}{asked}\n");
     socket.get_mut().write_all(line.as_bytes())?;
-    let mut answer = String::new();
-    if socket.read_line(&mut answer)? == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    loop {
+        let mut answer = Zeroizing::new(String::new());
+        if socket.read_line(&mut answer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let said: Value = serde_json::from_str(&answer)?;
+        if said["number"] == number {
+            return Ok(said);
+        }
     }
-    Ok(answer)
 }

@@ -62,6 +62,7 @@ pub(super) async fn connect(config: &Config) -> Result<Connected, Failure> {
         timeout: config.timeout,
         profile: config.profile.clone(),
         demo: config.demo,
+        hosted: config.hosted,
     };
     Ok(Connected {
         company,

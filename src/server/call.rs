@@ -48,6 +48,8 @@ pub struct Company {
     /// The profile's name, which is all that names the company: the API does not.
     pub profile: String,
     pub demo: bool,
+    /// A hosting service says with each request what its caller may do.
+    pub hosted: bool,
     pub usage: Usage,
 }
 

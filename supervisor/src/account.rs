@@ -183,5 +183,6 @@ pub async fn remove(
         .store
         .change_tenant(id, Change::Delete, &owner.email, now);
     deleting.await?.ok_or_else(Problem::unauthorized)?;
+    app.children.stop(id).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -492,10 +492,12 @@ fn dropped(what: &'static str) {
 }
 
 /// Answers what the child asks of the broker, and logs what else it says, shortened.
-async fn talk(mut line: UnixStream, tenant_id: String, lend: Lend) {
-    let (said, mut answers) = line.split();
+async fn talk(line: UnixStream, tenant_id: String, lend: Lend) {
+    let (said, answers) = line.into_split();
+    let answers = Arc::new(tokio::sync::Mutex::new(answers));
     let mut said = BufReader::new(said);
     let mut is_cut = false;
+    let mut logged = Logged::default();
     loop {
         let mut text = Vec::new();
         match (&mut said).take(4096).read_until(b'\n', &mut text).await {
@@ -509,14 +511,46 @@ async fn talk(mut line: UnixStream, tenant_id: String, lend: Lend) {
         }
         let text = String::from_utf8_lossy(&text);
         let Some(asked) = text.strip_prefix(sf_mcp::auth::hosted::ASKS) else {
-            tracing::info!(tenant_id, line = text.trim_end(), "a child says");
+            logged.line(&tenant_id, text.trim_end());
             continue;
         };
-        let asked = serde_json::from_str(asked).unwrap_or_default();
-        let answer = format!("{}\n", lend(tenant_id.clone(), asked).await);
-        let answer = zeroize::Zeroizing::new(answer);
-        if answers.write_all(answer.as_bytes()).await.is_err() {
-            return;
+        let asked: Value = serde_json::from_str(asked).unwrap_or_default();
+        // The log goes on meanwhile. A child asks one thing at a time, and gives up after a while.
+        let (lend, answers, tenant_id) =
+            (Arc::clone(&lend), Arc::clone(&answers), tenant_id.clone());
+        tokio::spawn(async move {
+            let number = asked["number"].clone();
+            let mut answer = lend(tenant_id, asked).await;
+            answer["number"] = number;
+            let answer = zeroize::Zeroizing::new(format!("{answer}\n"));
+            // A child that has ended needs no answer.
+            let _ = answers.lock().await.write_all(answer.as_bytes()).await;
+        });
+    }
+}
+
+/// Lines of a child that are logged: so many a second, and how many more there were.
+#[derive(Debug, Default)]
+struct Logged {
+    second: i64,
+    lines: u32,
+}
+
+impl Logged {
+    const MOST: u32 = 20;
+
+    fn line(&mut self, tenant_id: &str, line: &str) {
+        let second = now() / 1000;
+        if second != self.second {
+            if self.lines > Self::MOST {
+                let more = self.lines - Self::MOST;
+                tracing::warn!(tenant_id, more, "a child said more than is logged");
+            }
+            (self.second, self.lines) = (second, 0);
+        }
+        self.lines = self.lines.saturating_add(1);
+        if self.lines <= Self::MOST {
+            tracing::info!(tenant_id, line, "a child says");
         }
     }
 }

@@ -70,6 +70,7 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 
 /// Reads the command line and runs what it asks for.
 pub fn run() -> ExitCode {
+    sf_mcp::confine::keep_memory_private();
     let cli = parse();
     let settings = cli.settings;
     let outcome = match cli.command {

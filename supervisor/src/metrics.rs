@@ -1,6 +1,6 @@
 //! Figures for Prometheus, on a listener of their own.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -12,6 +12,17 @@ pub fn start() {
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
         let _ = HANDLE.set(handle);
+    }
+}
+
+/// Sums up what was measured, every few seconds: it would pile up until somebody asks.
+pub async fn keep_up() {
+    let mut every = tokio::time::interval(Duration::from_secs(5));
+    loop {
+        every.tick().await;
+        if let Some(handle) = HANDLE.get() {
+            handle.run_upkeep();
+        }
     }
 }
 

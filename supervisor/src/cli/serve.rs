@@ -54,6 +54,7 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
             stop.clone().cancelled_owned(),
         ))
     });
+    let upkeep = tokio::spawn(metrics::keep_up());
     let sweeping = tokio::spawn(housekeeping::run(app.clone(), stop.clone()));
     server::serve(router(app.clone()), listener, asked_to_stop()).await;
     stop.cancel();
@@ -61,6 +62,7 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     if let Some(measuring) = measuring {
         let _ = measuring.await;
     }
+    upkeep.abort();
     app.close().await;
     drop(sandbox);
     tracing::info!("stopped");

@@ -13,6 +13,10 @@ use serde_json::value::RawValue;
 
 /// Values nest no deeper, as the child reads them with a recursion limit too.
 const DEPTH: usize = 100;
+/// Members of one object that is read here; each is compared with those before it.
+const MEMBERS: usize = 200;
+/// Bytes of an id.
+const ID: usize = 256;
 
 /// A JSON object with the order and text of its members. A name that occurs twice is refused: two readers could take
 /// different ones.
@@ -104,6 +108,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                     if members.iter().any(|(known, _)| *known == name) {
                         return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
                     }
+                    if members.len() == MEMBERS {
+                        return Err(de::Error::custom(format_args!(
+                            "an object has more than {MEMBERS} members"
+                        )));
+                    }
                     members.push((name, raw.get()));
                 }
                 Ok(members)
@@ -192,7 +201,7 @@ fn message<'a>(envelope: &Members<'a>) -> Result<Message<'a>, Malformed> {
         serde_json::from_str(method).map_err(|_| wrong("`method` must be a string"))?;
     let id = envelope.get("id");
     if id.is_some_and(|id| !is_id(id)) {
-        return Err(wrong("`id` must be a string or an integer"));
+        return Err(wrong("`id` must be a short string or an integer"));
     }
     let params: Members<'a> = match envelope.get("params") {
         Some(raw) => serde_json::from_str(raw)
@@ -216,7 +225,7 @@ fn message<'a>(envelope: &Members<'a>) -> Result<Message<'a>, Malformed> {
 
 /// A string, or a number without fraction.
 fn is_id(raw: &str) -> bool {
-    raw.starts_with('"')
+    (raw.starts_with('"') && raw.len() <= ID)
         || (raw.len() <= 20
             && raw
                 .strip_prefix('-')
@@ -329,6 +338,33 @@ mod tests {
             "]".repeat(5000)
         );
         assert_eq!(parse(&deep).unwrap_err(), Malformed::Depth);
+    }
+
+    #[test]
+    fn an_object_with_very_many_members_is_refused_at_once() {
+        let members: Vec<String> = (0..100_000)
+            .map(|number| format!("\"{number}\":1"))
+            .collect();
+        let members = members.join(",");
+        for body in [
+            format!("{{{members}}}"),
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{{members}}}}}"#),
+            format!(
+                r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{"_meta":{{{members}}}}}}}"#
+            ),
+        ] {
+            assert!(parse(&body).is_err());
+        }
+        // Arguments are not read here and may have as many as they like.
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{"arguments":{{{members}}}}}}}"#
+        );
+        assert!(parse(&body).is_ok());
+        let long = format!(
+            r#"{{"jsonrpc":"2.0","id":"{}","method":"a"}}"#,
+            "x".repeat(1000)
+        );
+        assert!(parse(&long).is_err());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::json;
+use sf_mcp::server::SCOPES;
 use tokio::time::Instant;
 
 use crate::{
@@ -302,7 +303,7 @@ fn line(id: u64, message: &Message<'_>, version: &str, grant: &Grant) -> Vec<u8>
         meta.set(CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#);
     }
     let scopes = json!(grant.token.scopes).to_string();
-    meta.set("com.servicefusion-mcp/scopes", scopes.as_str());
+    meta.set(SCOPES, scopes.as_str());
     let meta = meta.to_text();
     let mut params: Object<'_> = message.params.clone();
     params.set("_meta", meta);

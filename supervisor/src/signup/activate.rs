@@ -95,6 +95,8 @@ pub async fn activate(
         if !app.vault.activate(tenant, token, &credentials).await? {
             return Err(Problem::unauthorized());
         }
+        // A running child has the former connection's token and records.
+        app.children.stop(tenant).await;
         noted(&app, &caller, &credentials).await?;
         finished(&app, &caller, credentials.account).await
     })

@@ -9,7 +9,7 @@ use super::{
     ask, company, modern, post,
     scripted::{Scripted, call},
 };
-use crate::support::until;
+use crate::support::{Service, sf_mcp, until};
 
 /// The answer's body as it came over the wire.
 async fn raw(scripted: &Scripted, token: &str, body: &str) -> (u16, String) {
@@ -439,4 +439,34 @@ async fn a_thousand_calls_at_once_get_their_own_answers() {
     });
     futures_util::future::join_all(asking).await;
     assert_eq!(scripted.diary.who("started").len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_may_only_read_sees_and_calls_no_tool_that_creates() {
+    let service = Service::with(|config| config.child = sf_mcp()).await;
+    let token = company(&service, "owner@example.com").await;
+    let database = &service.around.database;
+    database.run("UPDATE tokens SET scopes = 'sf:read'").await;
+    let list = modern(&json!(1), "tools/list", json!({}));
+    let (_, answer) = ask(&service, &token, &list).await;
+    let tools = answer["result"]["tools"].as_array().unwrap().clone();
+    let creates = |tool: &Value| tool["name"].as_str().unwrap().starts_with("create_");
+    assert_eq!(tools.len(), 12, "{answer}");
+    assert!(!tools.iter().any(creates));
+    let create = json!({"name": "create_customer", "arguments": {"name": "A"}});
+    let (status, answer) = ask(&service, &token, &modern(&json!(2), "tools/call", create)).await;
+    assert!(
+        status == 403 || answer["result"]["structuredContent"]["code"] == "forbidden",
+        "{status} {answer}"
+    );
+
+    database
+        .run("UPDATE tokens SET scopes = 'sf:read sf:write'")
+        .await;
+    let seen = until("the tools that create", async || {
+        let (_, answer) = ask(&service, &token, &list).await;
+        let tools = answer["result"]["tools"].as_array().unwrap().clone();
+        (tools.len() == 15).then_some(tools)
+    });
+    assert!(seen.await.iter().any(creates));
 }
