@@ -110,6 +110,6 @@ async fn silence(asked: CancellationToken) {
         .await
         .is_ok()
     {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }

@@ -17,12 +17,12 @@ if (!supervisor) {
 }
 
 /// `sf-supervisor serve --dev`. Its `/mcp` is `url`, and `token` opens it.
-export async function startHosted(env = {}, args = ["serve", "--demo"]) {
+export async function startHosted(env = {}, args = ["serve", "--demo"], program = binary) {
     const folder = mkdtempSync(join(tmpdir(), "sf-supervisor-gateway-"));
     const port = await freePort();
     const origin = `http://127.0.0.1:${port}`;
     const child = spawn(supervisor, ["serve", "--dev", "--listen", `127.0.0.1:${port}`], {
-        env: { PATH: process.env.PATH, HOME: folder, STATE_DIRECTORY: folder, SF_SUPERVISOR_CHILD: childOf(folder, env, args) },
+        env: { PATH: process.env.PATH, HOME: folder, STATE_DIRECTORY: folder, SF_SUPERVISOR_CHILD: childOf(folder, env, [program, ...args]) },
         stdio: ["ignore", "ignore", "pipe"],
     });
     let log = "";
@@ -43,12 +43,12 @@ export async function startHosted(env = {}, args = ["serve", "--demo"]) {
     };
 }
 
-/// A program that starts sf-mcp with this environment: the service gives its children none.
-function childOf(folder, env, args) {
+/// A program that starts another with this environment: the service gives its children none.
+function childOf(folder, env, command) {
     const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
     const settings = Object.entries({ HOME: folder, SF_MCP_HOME: folder, ...env }).map(([name, value]) => quoted(`${name}=${value}`));
     const program = join(folder, "child");
-    writeFileSync(program, `#!/bin/sh\nexec env -i ${settings.join(" ")} ${[binary, ...args].map(quoted).join(" ")}\n`);
+    writeFileSync(program, `#!/bin/sh\nexec env -i ${settings.join(" ")} ${command.map(quoted).join(" ")}\n`);
     chmodSync(program, 0o755);
     return program;
 }

@@ -29,11 +29,16 @@ fn meta(version: &str) -> Value {
     json!({"io.modelcontextprotocol/protocolVersion": version, "io.modelcontextprotocol/clientCapabilities": {}})
 }
 
-fn plain(method: &str, params: Value) -> Value {
+fn plain(method: &str, params: impl Into<Value>) -> Value {
+    let params = params.into();
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
 }
 
+/// Headers, body, status, code of the error (0: a result).
+type Row<'a> = (Vec<(&'a str, &'a str)>, Value, u16, i64);
+
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "it is one table")]
 async fn the_era_is_decided_by_headers_and_metadata_in_order() {
     let service = service().await;
     let token = company(&service, "owner@example.com").await;
@@ -51,8 +56,7 @@ async fn the_era_is_decided_by_headers_and_metadata_in_order() {
         json!({"_meta": {"io.modelcontextprotocol/protocolVersion": now}}),
     );
     let bare = plain("tools/list", json!({}));
-    // Headers, body, status, code of the error (0: a result).
-    let rows: Vec<(Vec<(&str, &str)>, Value, u16, i64)> = vec![
+    let rows: Vec<Row> = vec![
         (both(now).to_vec(), list(now), 200, 0),
         (vec![], list(now), 400, -32020),
         (vec![(V, now)], list(now), 400, -32020),

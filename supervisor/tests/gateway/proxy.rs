@@ -175,7 +175,7 @@ async fn progress_tokens_that_collide_reach_their_own_callers() {
         let token = &token;
         async move {
             // The official TypeScript client counts its tokens from nought, others use texts.
-            let progress = if client % 3 == 0 {
+            let progress = if client.is_multiple_of(3) {
                 json!("0")
             } else {
                 json!(0)
@@ -354,13 +354,13 @@ async fn a_legacy_cancel_ends_exactly_the_call_it_names() {
     let service = &scripted.service;
     let token = company(service, "owner@example.com").await;
     let other = company(service, "other@example.com").await;
-    let hold = async |token: &str, id: Value| {
+    let hold = |token: &str, id: Value| {
         let request = post(service, token, &call(id, "hold", json!({})));
         tokio::spawn(request.send())
     };
-    let number = hold(&token, json!(7)).await;
-    let text = hold(&token, json!("7")).await;
-    let theirs = hold(&other, json!(7)).await;
+    let number = hold(&token, json!(7));
+    let text = hold(&token, json!("7"));
+    let theirs = hold(&other, json!(7));
     scripted.diary.written("held", 3).await;
     // Nobody's, and not in flight.
     for id in [json!(8), json!("8"), json!(null)] {
@@ -383,7 +383,7 @@ async fn a_legacy_cancel_ends_exactly_the_call_it_names() {
     assert_eq!(cancelled(&scripted, &other).await["held"], 1);
 
     // Two conversations with the same id: the wrong write must not end.
-    let twin = hold(&token, json!(7)).await;
+    let twin = hold(&token, json!(7));
     scripted.diary.written("held", 4).await;
     assert_eq!(ask(service, &token, &cancel(&json!(7))).await.0, 202);
     assert_eq!(cancelled(&scripted, &token).await["held"], 2);

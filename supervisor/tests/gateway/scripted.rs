@@ -87,14 +87,16 @@ pub(super) fn keep(most: usize, idle: Duration) -> Keep {
 
 fn python() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
-    std::env::split_paths(&path)
+    let python = std::env::split_paths(&path)
         .map(|folder| folder.join("python3"))
-        .find(|program| program.exists())
-        .expect("these tests need python3")
+        .find(|program| program.exists());
+    assert!(python.is_some(), "these tests need python3");
+    python.unwrap()
 }
 
 /// A legacy call of a tool.
-pub(super) fn call(id: impl Into<Value>, name: &str, arguments: Value) -> Value {
+pub(super) fn call(id: impl Into<Value>, name: &str, arguments: impl Into<Value>) -> Value {
+    let arguments = arguments.into();
     json!({"jsonrpc": "2.0", "id": id.into(), "method": "tools/call", "params": {"name": name, "arguments": arguments}})
 }
 
