@@ -60,9 +60,9 @@ pub(super) struct Exchanged {
 
 impl Meter {
     pub fn start(store: Store, clock: Clock) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (queue, noted) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
-        let writing = tokio::spawn(write(waiting, store, clock.clone(), stop.clone()));
+        let writing = tokio::spawn(write(noted, store, clock.clone(), stop.clone()));
         Self {
             queue,
             clock,
@@ -131,7 +131,7 @@ impl Exchanged {
             return;
         };
         let took = self.began.elapsed();
-        noted.event.status = word(status).to_owned();
+        word(status).clone_into(&mut noted.event.status);
         noted.event.duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         noted.event.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         metrics::counter!("sf_supervisor_mcp_calls_total", "status" => word(status)).increment(1);
