@@ -239,7 +239,7 @@ async fn gather(
     }
 }
 
-/// Writes a batch by tokens. A company that is gone takes its events with it.
+/// Writes a batch by tokens, in one transaction; when that fails, each token's by itself.
 async fn record(store: &Store, clock: &Clock, batch: &mut Vec<Noted>) {
     let mut groups = HashMap::<String, (Arc<Token>, Vec<UsageEvent>)>::new();
     for noted in batch.drain(..) {
@@ -249,33 +249,43 @@ async fn record(store: &Store, clock: &Clock, batch: &mut Vec<Noted>) {
         events.push(noted.event);
     }
     batch.shrink_to(BATCH);
-    for (token, events) in groups.into_values() {
-        record_of(store, clock, &token, &events).await;
+    let groups: Vec<_> = groups.into_values().collect();
+    let batches: Vec<_> = groups
+        .iter()
+        .map(|(token, events)| (source(token), events.as_slice()))
+        .collect();
+    if let Err(problem) = ingest::record_all(store, &batches, clock.now()).await {
+        tracing::warn!(%problem, "usage events are written one company after another");
+        for (token, events) in &groups {
+            record_alone(store, clock, token, events).await;
+        }
     }
 }
 
-async fn record_of(store: &Store, clock: &Clock, token: &Token, events: &[UsageEvent]) {
-    let source = UsageSource {
+fn source(token: &Token) -> UsageSource<'_> {
+    UsageSource {
         tenant_id: &token.tenant_id,
         token_id: Some(&token.id),
         member_id: token.member_id.as_deref(),
         origin: Origin::Hosted,
-    };
+    }
+}
+
+/// Tries several times. A company that is gone takes its events with it.
+async fn record_alone(store: &Store, clock: &Clock, token: &Token, events: &[UsageEvent]) {
     for attempt in 1..=TRIES {
-        match ingest::record_in(store, source, events, clock.now()).await {
-            Ok(_) => return,
-            Err(problem) => {
-                let is_gone = matches!(store.tenant(&token.tenant_id).await, Ok(None));
-                if is_gone || attempt == TRIES {
-                    let count = events.len();
-                    tracing::error!(%problem, count, "usage events are lost");
-                    metrics::counter!("sf_supervisor_usage_events_dropped_total")
-                        .increment(count as u64);
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(200) * attempt).await;
-            }
+        let batch = [(source(token), events)];
+        let Err(problem) = ingest::record_all(store, &batch, clock.now()).await else {
+            return;
+        };
+        let is_gone = matches!(store.tenant(&token.tenant_id).await, Ok(None));
+        if is_gone || attempt == TRIES {
+            let count = events.len();
+            tracing::error!(%problem, count, "usage events are lost");
+            metrics::counter!("sf_supervisor_usage_events_dropped_total").increment(count as u64);
+            return;
         }
+        tokio::time::sleep(Duration::from_millis(200) * attempt).await;
     }
 }
 
