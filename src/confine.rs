@@ -19,8 +19,10 @@ pub fn confine() -> Result<(), Error> {
     use rustix::process::{self, Resource, Rlimit, Signal};
     let refused = |problem: rustix::io::Errno| Error::Refused(problem.to_string());
     process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(refused)?;
-    // It may have ended before that call.
-    if process::getppid().is_none_or(process::Pid::is_init) {
+    // It may have ended before that call. It made the socket that is this process's standard error; by its number alone
+    // an orphan cannot be told, for in a container the service is the first process.
+    let service = rustix::net::sockopt::socket_peercred(std::io::stderr()).map_err(refused)?;
+    if process::getppid() != Some(service.pid) {
         return Err(Error::Orphaned);
     }
     rustix::thread::set_no_new_privs(true).map_err(refused)?;
@@ -73,10 +75,12 @@ fn close_files() -> Result<(), Error> {
         ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, path_beneath_rules,
     };
     let abi = ABI::V3;
+    // Nothing is started by this process, not even what lies beside the libraries.
+    let readable = AccessFs::from_read(abi) & !AccessFs::Execute;
     let restricted = Ruleset::default()
         .handle_access(AccessFs::from_all(abi))
         .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rules(path_beneath_rules(READABLE, AccessFs::from_read(abi))))
+        .and_then(|rules| rules.add_rules(path_beneath_rules(READABLE, readable)))
         .and_then(landlock::RulesetCreated::restrict_self);
     match restricted {
         Ok(status) => {

@@ -24,6 +24,7 @@ use tokio::{
     net::UnixStream,
     process::{ChildStdin, ChildStdout, Command},
     sync::{mpsc, oneshot},
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +78,17 @@ pub struct Call {
     /// Raw `{"method":…,"params":…}` of notifications that belong to this call.
     pub notes: mpsc::Receiver<Note>,
     is_over: bool,
-    cancels: bool,
+    when_left: WhenLeft,
+}
+
+/// What becomes of a call whose caller leaves.
+#[derive(Clone, Copy, Debug)]
+enum WhenLeft {
+    /// It was not sent.
+    Forget,
+    Cancel,
+    /// It goes on, and its result is dropped.
+    GoOn(Instant),
 }
 
 /// A notification about a call in flight.
@@ -155,17 +166,19 @@ impl Child {
         tokio::spawn(talk(line, tenant_id.to_owned(), lend));
         tokio::spawn(reap(process, Arc::clone(&inner)));
         let child = Self(inner);
+        // A process that does not serve, or that nobody waits for any more, must not stay.
+        let unwanted = child.0.ended.clone().drop_guard();
         match tokio::time::timeout(START, child.discover()).await {
-            Ok(Ok(())) => Ok(child),
-            Ok(Err(problem)) => Err(problem),
+            Ok(outcome) => outcome?,
             Err(_) => {
-                child.0.ended.cancel();
-                Err(Error::NotStarted(format!(
+                return Err(Error::NotStarted(format!(
                     "it did not answer within {} s",
                     START.as_secs()
-                )))
+                )));
             }
         }
+        unwanted.disarm();
+        Ok(child)
     }
 
     /// What it said about itself when it started: the raw result of `server/discover`.
@@ -191,7 +204,8 @@ impl Child {
         self.0.used_at.load(Ordering::Relaxed)
     }
 
-    /// Sends a request. `line` gets the id that the child is to see and writes the whole message.
+    /// Sends a request. `line` gets the id that the child is to see and writes the whole message. After an error nothing
+    /// was sent.
     ///
     /// `caller` tells whose request it is and by which id, for `cancel`.
     pub async fn call(
@@ -216,7 +230,7 @@ impl Child {
             answer: told,
             notes: heard,
             is_over: false,
-            cancels: false,
+            when_left: WhenLeft::Forget,
         };
         let mut text = line(id);
         text.push(b'\n');
@@ -227,7 +241,7 @@ impl Child {
             sent = inner.lines.send(text.into()) => sent.is_ok(),
         };
         if sent {
-            call.cancels = true;
+            call.when_left = WhenLeft::Cancel;
             Ok(call)
         } else {
             Err(Error::Ended)
@@ -292,13 +306,34 @@ impl Call {
         answer
     }
 
-    /// Whether a caller who leaves cancels the call. Otherwise it goes on, and its result is dropped.
-    pub fn cancel_when_dropped(&mut self, cancels: bool) {
-        self.cancels = cancels;
+    /// A caller who leaves does not cancel the call, unless it takes longer than until then.
+    pub fn go_on_until(&mut self, deadline: Instant) {
+        self.when_left = WhenLeft::GoOn(deadline);
+    }
+
+    /// The call took too long: it is cancelled, and a process that is not even able to introduce itself is ended.
+    pub fn is_late(&mut self) {
+        self.when_left = WhenLeft::Cancel;
+        let child = Child(Arc::clone(&self.child));
+        tokio::spawn(async move {
+            let said = tokio::time::timeout(START, child.discover()).await;
+            if !matches!(said, Ok(Ok(()))) {
+                tracing::warn!(process = child.process(), "a child hangs and is ended");
+                child.0.ended.cancel();
+            }
+        });
     }
 }
 
 impl Inner {
+    /// Forgets the call, and tells the child so while it is in flight.
+    fn give_up(&self, id: u64) {
+        let was_waiting = lock(&self.waiting).remove(&id).is_some();
+        if was_waiting && !self.ended.is_cancelled() {
+            self.tell_cancelled(id);
+        }
+    }
+
     fn tell_cancelled(&self, id: u64) {
         let line = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}\n"
@@ -313,14 +348,18 @@ impl Drop for Call {
         if self.is_over {
             return;
         }
-        let was_waiting = if self.cancels {
-            lock(&self.child.waiting).remove(&self.id).is_some()
-        } else {
-            // Its answer finds nobody.
-            false
-        };
-        if was_waiting && !self.child.ended.is_cancelled() {
-            self.child.tell_cancelled(self.id);
+        match self.when_left {
+            WhenLeft::Forget => {
+                lock(&self.child.waiting).remove(&self.id);
+            }
+            WhenLeft::Cancel => self.child.give_up(self.id),
+            WhenLeft::GoOn(deadline) => {
+                let (child, id) = (Arc::clone(&self.child), self.id);
+                tokio::spawn(async move {
+                    tokio::time::sleep_until(deadline).await;
+                    child.give_up(id);
+                });
+            }
         }
     }
 }
@@ -456,11 +495,17 @@ fn dropped(what: &'static str) {
 async fn talk(mut line: UnixStream, tenant_id: String, lend: Lend) {
     let (said, mut answers) = line.split();
     let mut said = BufReader::new(said);
+    let mut is_cut = false;
     loop {
         let mut text = Vec::new();
         match (&mut said).take(4096).read_until(b'\n', &mut text).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
+        }
+        // The rest of a line that was too long is no line of its own.
+        let is_rest = std::mem::replace(&mut is_cut, text.last() != Some(&b'\n'));
+        if is_rest {
+            continue;
         }
         let text = String::from_utf8_lossy(&text);
         let Some(asked) = text.strip_prefix(sf_mcp::auth::hosted::ASKS) else {

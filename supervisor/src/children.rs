@@ -61,6 +61,8 @@ pub struct Children {
     lend: Lend,
     keep: Keep,
     slots: RwLock<HashMap<String, Arc<Slot>>>,
+    /// Starts under way, which have a place already.
+    places: Arc<Mutex<usize>>,
     stopping: CancellationToken,
 }
 
@@ -70,6 +72,15 @@ struct Slot {
     child: Mutex<Option<Child>>,
     /// One caller starts; the others wait here and then find the child.
     starting: tokio::sync::Mutex<Health>,
+}
+
+/// A start under way.
+struct Place(Arc<Mutex<usize>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *lock(&self.0) -= 1;
+    }
 }
 
 #[derive(Debug, Default)]
@@ -86,14 +97,21 @@ impl Children {
             lend,
             keep,
             slots: RwLock::default(),
+            places: Arc::default(),
             stopping: CancellationToken::new(),
         });
-        tokio::spawn(sweep(Arc::downgrade(&children), children.stopping.clone()));
+        // What is kept for a shorter time is looked at as often.
+        let pause = keep.idle.min(SWEEP);
+        tokio::spawn(sweep(
+            Arc::downgrade(&children),
+            pause,
+            children.stopping.clone(),
+        ));
         children
     }
 
     /// The tenant's child, started if need be, once however many callers wait.
-    pub async fn get(&self, tenant_id: &str) -> Result<Child, Error> {
+    pub async fn get(self: &Arc<Self>, tenant_id: &str) -> Result<Child, Error> {
         if self.stopping.is_cancelled() {
             return Err(Error::Stopping);
         }
@@ -101,20 +119,32 @@ impl Children {
         if let Some(child) = slot.alive() {
             return Ok(child);
         }
+        let starting = Arc::clone(self).started(slot, tenant_id.to_owned());
+        // A caller who leaves does not end a start that others wait for.
+        tokio::spawn(starting).await.unwrap_or(Err(Error::Stopping))
+    }
+
+    async fn started(self: Arc<Self>, slot: Arc<Slot>, tenant_id: String) -> Result<Child, Error> {
         let mut health = slot.starting.lock().await;
+        if self.stopping.is_cancelled() {
+            return Err(Error::Stopping);
+        }
         if let Some(child) = slot.alive() {
             return Ok(child);
         }
-        health.judge_last();
+        // One that was ended on purpose is not here any more.
+        if lock(&slot.child).take().is_some() {
+            health.judge_last();
+        }
         if let Some(wait) = health.wait() {
             return Err(Error::Failing {
                 failures: health.failures,
                 seconds: wait.as_secs() + 1,
             });
         }
-        self.make_room()?;
+        let _place = self.make_room()?;
         health.started = Some(Instant::now());
-        let started = Child::start(&self.launch, tenant_id, Arc::clone(&self.lend)).await;
+        let started = Child::start(&self.launch, &tenant_id, Arc::clone(&self.lend)).await;
         metrics::counter!("sf_supervisor_children_started_total", "ok" => started.is_ok().to_string())
             .increment(1);
         match started {
@@ -124,7 +154,6 @@ impl Children {
             }
             Err(problem) => {
                 tracing::warn!(tenant_id, %problem, "a child cannot be started");
-                health.started = None;
                 health.failed();
                 Err(problem.into())
             }
@@ -168,9 +197,15 @@ impl Children {
     pub async fn drain(&self) {
         self.stopping.cancel();
         let slots: Vec<_> = read(&self.slots).values().cloned().collect();
-        let children = slots.iter().filter_map(|slot| lock(&slot.child).take());
-        futures_util::future::join_all(children.map(|child| async move { child.stop().await }))
-            .await;
+        let ending = slots.iter().map(|slot| async move {
+            // A start under way is waited for: its child must end too.
+            let _health = slot.starting.lock().await;
+            let child = lock(&slot.child).take();
+            if let Some(child) = child {
+                child.stop().await;
+            }
+        });
+        futures_util::future::join_all(ending).await;
     }
 
     fn slot(&self, tenant_id: &str) -> Arc<Slot> {
@@ -181,8 +216,9 @@ impl Children {
         Arc::clone(slots.entry(tenant_id.to_owned()).or_default())
     }
 
-    /// Ends the idle child that was used the longest time ago, when there are too many.
-    fn make_room(&self) -> Result<(), Error> {
+    /// A place for one more. When there are too many, the idle child that was used the longest time ago is ended.
+    fn make_room(&self) -> Result<Place, Error> {
+        let mut places = lock(&self.places);
         let slots = read(&self.slots);
         let living: Vec<_> = slots
             .values()
@@ -190,18 +226,19 @@ impl Children {
             .collect();
         metrics::gauge!("sf_supervisor_children")
             .set(u32::try_from(living.len()).unwrap_or(u32::MAX));
-        if living.len() < self.keep.most {
-            return Ok(());
+        if living.len() + *places >= self.keep.most {
+            let oldest = living
+                .iter()
+                .filter(|(_, child)| child.in_flight() == 0)
+                .min_by_key(|(_, child)| child.used_at());
+            let (slot, child) = oldest.ok_or(Error::Full(self.keep.most))?;
+            lock(&slot.child).take();
+            let child = child.clone();
+            tokio::spawn(async move { child.stop().await });
         }
-        let oldest = living
-            .iter()
-            .filter(|(_, child)| child.in_flight() == 0)
-            .min_by_key(|(_, child)| child.used_at());
-        let (slot, child) = oldest.ok_or(Error::Full(self.keep.most))?;
-        lock(&slot.child).take();
-        let child = child.clone();
-        tokio::spawn(async move { child.stop().await });
-        Ok(())
+        *places += 1;
+        drop(places);
+        Ok(Place(Arc::clone(&self.places)))
     }
 
     /// Ends children that nobody asked for a while, and forgets the places of dead ones.
@@ -224,7 +261,7 @@ impl Children {
                 || slot
                     .starting
                     .try_lock()
-                    .is_ok_and(|health| health.wait().is_some())
+                    .is_ok_and(|health| health.is_remembered())
         });
         metrics::gauge!("sf_supervisor_children").set(
             u32::try_from(slots.values().filter(|slot| slot.alive().is_some()).count())
@@ -274,16 +311,22 @@ impl Health {
         }
     }
 
+    /// Failures count for a while after the last wait, or the next would be as short as the first.
+    fn is_remembered(&self) -> bool {
+        self.not_before
+            .is_some_and(|end| end + LONGEST_WAIT > Instant::now())
+    }
+
     fn wait(&self) -> Option<Duration> {
         let wait = self.not_before?.saturating_duration_since(Instant::now());
         (!wait.is_zero()).then_some(wait)
     }
 }
 
-async fn sweep(children: std::sync::Weak<Children>, stopping: CancellationToken) {
+async fn sweep(children: std::sync::Weak<Children>, pause: Duration, stopping: CancellationToken) {
     loop {
         tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(pause) => {}
             () = stopping.cancelled() => return,
         }
         match children.upgrade() {

@@ -19,6 +19,7 @@ pub mod config;
 pub mod devices;
 pub mod email;
 pub mod error;
+pub mod first_page;
 pub mod gateway;
 pub mod housekeeping;
 pub mod ids;

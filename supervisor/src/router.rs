@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, devices, error::Problem, gateway, openapi, signup, token, usage,
-    web,
+    account, app::App, bundles, devices, error::Problem, first_page, gateway, openapi, signup,
+    token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -46,9 +46,10 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// For load balancers and service managers; no authentication, nothing is told.
+/// For people who look, load balancers and service managers; no authentication, nothing is told.
 fn probes() -> Router<Arc<App>> {
     Router::new()
+        .route("/", get(first_page::show))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(openapi::document))

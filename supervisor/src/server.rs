@@ -12,6 +12,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Connections at once; more wait to be accepted.
@@ -70,7 +71,10 @@ fn connection(
     // Answers are written in one piece and must not wait for the client to acknowledge the piece before.
     let _ = stream.set_nodelay(true);
     let router = router.clone();
+    let asked = CancellationToken::new();
+    let silent = silence(asked.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        asked.cancel();
         request.extensions_mut().insert(ConnectInfo(peer));
         router.clone().oneshot(request.map(Body::new))
     });
@@ -91,8 +95,21 @@ fn connection(
         .into_owned();
     let watched = graceful.watch(serving);
     async move {
-        if let Err(problem) = watched.await {
-            tracing::debug!(%problem, "a connection ended early");
+        tokio::select! {
+            ended = watched => if let Err(problem) = ended {
+                tracing::debug!(%problem, "a connection ended early");
+            },
+            () = silent => tracing::debug!("a connection asked nothing in time"),
         }
+    }
+}
+
+/// Ends when no first request came in time. The protocol's own timers begin when its version is known.
+async fn silence(asked: CancellationToken) {
+    if tokio::time::timeout(HEADERS, asked.cancelled())
+        .await
+        .is_ok()
+    {
+        std::future::pending().await
     }
 }

@@ -1,11 +1,6 @@
 //! Access tokens for devices: one renewal per tenant, whoever asks, whatever fails meanwhile.
 
-use std::{
-    io::{BufRead, BufReader},
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -17,7 +12,7 @@ use sf_supervisor::{
     vault::{Kind, NewCredentials},
 };
 
-use crate::support::{Service, until};
+use crate::support::{Replica, Service, until};
 
 const HOUR: i64 = 3_600_000;
 
@@ -628,62 +623,6 @@ async fn a_database_that_goes_away_costs_no_login() {
     assert_eq!(seen(&service, "refresh_reuse").await, 0);
 }
 
-/// A replica as a process of its own, which can be killed.
-struct Replica {
-    child: std::process::Child,
-    url: String,
-}
-
-impl Replica {
-    async fn start(service: &Service) -> Self {
-        let around = &service.around;
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
-            .arg("serve")
-            .env_clear()
-            .env("SF_SUPERVISOR_LISTEN", "127.0.0.1:0")
-            .env("SF_SUPERVISOR_DATABASE_URL", &around.database.url)
-            .env(
-                "SF_SUPERVISOR_MASTER_KEY",
-                around.master.current().to_base64().as_str(),
-            )
-            .env("SF_SUPERVISOR_MAIL_DIR", around.mail())
-            .env("SF_SUPERVISOR_API_URL", around.sandbox.origin())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        // The log is read to its end, or the process would wait for room in the pipe.
-        let (told, address) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            let mut told = Some(told);
-            for line in log.lines().map_while(Result::ok) {
-                let line: Value = serde_json::from_str(&line).unwrap_or_default();
-                if let Some(address) = line["address"].as_str()
-                    && let Some(told) = told.take()
-                {
-                    let _ = told.send(format!("http://{address}"));
-                }
-            }
-        });
-        let url = address.await.unwrap();
-        Self { child, url }
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Replica {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 async fn status_at(http: reqwest::Client, url: String, device: SecretString) -> Option<u16> {
     let asked = http
         .post(format!("{url}/api/token"))
@@ -704,7 +643,7 @@ async fn replicas_go_on_when_the_one_that_renews_is_killed() {
     let tenant = connected(&service, Kind::ClientCredentials).await;
     let mut replicas = Vec::new();
     for _ in 0..3 {
-        replicas.push(Replica::start(&service).await);
+        replicas.push(Replica::start(&service.around).await);
     }
     let before = seen(&service, "token_requests").await;
     service
@@ -751,7 +690,7 @@ async fn a_refresh_token_that_a_killed_replica_sent_is_not_sent_again() {
         return;
     }
     let tenant = connected(&service, Kind::AuthorizationCode).await;
-    let mut replica = Replica::start(&service).await;
+    let mut replica = Replica::start(&service.around).await;
     let database = &service.around.database;
     database.run("UPDATE credentials SET expires_at = 1").await;
     faults(

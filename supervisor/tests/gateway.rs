@@ -9,7 +9,13 @@ use sf_supervisor::{
     vault::{self, NewCredentials},
 };
 
-use crate::support::{Service, sf_mcp};
+use crate::support::{Database, Service, sf_mcp};
+
+mod confinement;
+mod doors;
+mod faults;
+mod proxy;
+mod scripted;
 
 /// A service whose children need no credentials.
 async fn service() -> Service {

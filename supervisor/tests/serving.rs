@@ -31,6 +31,22 @@ async fn a_service_says_that_it_lives_and_is_ready() {
 }
 
 #[tokio::test]
+async fn a_person_who_opens_the_address_is_told_what_to_do() {
+    let service = Service::start().await;
+    let answer = service.get("/").send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let policy = answer.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+    let page = answer.text().await.unwrap();
+    assert!(
+        page.contains(&format!("{}/api/register", service.url)),
+        "{page}"
+    );
+}
+
+#[tokio::test]
 async fn a_strange_address_is_a_problem_with_a_code_and_an_id() {
     let service = Service::start().await;
     let answer = service.get("/nothing").send().await.unwrap();

@@ -9,11 +9,17 @@ pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
 mod program;
+mod replica;
 pub(crate) mod service;
 pub(crate) mod statements;
 pub(crate) mod usage;
 
-pub(crate) use self::{database::Database, program::sf_mcp, service::Service};
+pub(crate) use self::{
+    database::Database,
+    program::sf_mcp,
+    replica::Replica,
+    service::{Around, Service},
+};
 
 /// Waits until `check` answers something, for a limited time.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(

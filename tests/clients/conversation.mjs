@@ -183,7 +183,8 @@ export function conversation(name, { connect, call, protocol, close = (client) =
             assert.ok(!next.isError, next.content[0].text);
         });
 
-        test("closing the client ends the server", async () => {
+        // A hosted server stays for the next client.
+        test("closing the client ends the server", { skip: !pid }, async () => {
             const leaving = await connect({ ...home.env, ...sandbox.env }, ["serve"]);
             const server = pid(leaving);
 

@@ -1,14 +1,10 @@
 // MCP Inspector's command line, in both protocol eras: what a reviewer of the server would run first.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { fileURLToPath } from "node:url";
 import { after, before, describe, test } from "node:test";
 
+import { BOARD, inspect as run } from "./inspector.mjs";
 import { binary, emptyHome } from "./server.mjs";
-
-const inspector = fileURLToPath(new URL("node_modules/@modelcontextprotocol/inspector/clients/launcher/build/index.js", import.meta.url));
-const BOARD = "ui://sf/dispatch-board/v1";
 
 for (const [era, protocol] of [["legacy", "2025-11-25"], ["modern", "2026-07-28"]]) {
     describe(`Inspector, ${era}`, () => {
@@ -17,7 +13,7 @@ for (const [era, protocol] of [["legacy", "2025-11-25"], ["modern", "2026-07-28"
         after(() => home.remove());
 
         const inspect = (...options) =>
-            run([inspector, "--cli", binary, "serve", "--demo", "--protocol-era", era, ...options], home.env);
+            run(["--cli", binary, "serve", "--demo", "--protocol-era", era, ...options], home.env);
 
         test("the protocol is the one of the era", async () => {
             const { code, stdout, stderr } = await inspect("--method", "initialize");
@@ -72,14 +68,5 @@ for (const [era, protocol] of [["legacy", "2025-11-25"], ["modern", "2026-07-28"
             assert.equal(wrong.code, 5, wrong.stdout);
             assert.match(wrong.stdout, /`date`/);
         });
-    });
-}
-
-function run(args, env) {
-    const settings = { env: { ...env, MCP_INSPECTOR_SECRET_STORE: "memory" }, timeout: 60_000, maxBuffer: 8 << 20 };
-    return new Promise((resolve) => {
-        const child = execFile(process.execPath, args, settings, (error, stdout, stderr) =>
-            resolve({ code: error ? (error.code ?? error.signal) : 0, stdout, stderr }));
-        child.stdin.end();
     });
 }

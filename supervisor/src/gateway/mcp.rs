@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::{
     app::App,
-    child::{Answer, Call, Child},
+    child::{Answer, Call},
     error::Problem,
     gateway::{
         access::{self, Grant},
@@ -29,6 +29,8 @@ use crate::{
 
 /// A call ends after this: clients give up after a minute.
 const LIMIT: Duration = Duration::from_secs(55);
+/// A client that takes longer to send its message is slow on purpose.
+const BODY: Duration = Duration::from_secs(30);
 /// Keys under which the child is told things; a client's are removed.
 const OURS: &str = "com.servicefusion-mcp/";
 
@@ -56,13 +58,7 @@ async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Prob
     // Reading the body needs no headers.
     let headers = std::mem::take(request.headers_mut());
     expect_json(&headers)?;
-    let body = Bytes::from_request(request, app).await.map_err(|_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "The message is longer than 4 MB or was cut off.",
-        )
-    })?;
+    let body = body(app, request).await?;
     let message = match Message::parse(&body) {
         Ok(message) => message,
         Err(problem) => return Ok(reply::refused(&malformed(&problem), None)),
@@ -110,10 +106,30 @@ fn post_only() -> Response {
     response
 }
 
+async fn body(app: &Arc<App>, request: Request) -> Result<Bytes, Problem> {
+    let body = tokio::time::timeout(BODY, Bytes::from_request(request, app)).await;
+    let body = body.map_err(|_| {
+        let seconds = BODY.as_secs();
+        Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too_slow",
+            format!("The message did not arrive within {seconds} s."),
+        )
+    })?;
+    body.map_err(|_| {
+        Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "The message is longer than 4 MB or was cut off.",
+        )
+    })
+}
+
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
     let kind = headers.get(header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.to_ascii_lowercase().starts_with("application/json") {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     Err(Problem::new(
@@ -157,17 +173,10 @@ async fn serve(
         let nothing = Answer::Result(legacy::nothing().to_string().into());
         return exchange.json(&nothing).0;
     }
-    let child = match app.children.get(&grant.tenant.id).await {
-        Ok(child) => child,
-        Err(problem) => {
-            let failure = exchange.failure(&Failure::NoChild(problem.to_string()));
-            return answered_at_once(&exchange, &failure, exchanged);
-        }
-    };
     match era {
-        Era::Handshake(version) => handshake(&exchange, &child, version),
+        Era::Handshake(version) => handshake(app, &exchange, grant, version).await,
         Era::Modern(version) | Era::Legacy(version) => {
-            called(&exchange, &child, grant, message, version, exchanged).await
+            called(app, &exchange, grant, message, version, exchanged).await
         }
     }
 }
@@ -187,32 +196,43 @@ fn caller(grant: &Grant, id: &str) -> String {
     format!("{} {id}", grant.token.id)
 }
 
-fn handshake(exchange: &Exchange, child: &Child, version: &str) -> Response {
-    let answer = legacy::initialized(&child.discovery(), version).map_or_else(
-        || exchange.failure(&Failure::Ended),
-        |result| Answer::Result(result.into()),
-    );
+async fn handshake(app: &App, exchange: &Exchange, grant: &Grant, version: &str) -> Response {
+    let answer = match app.children.get(&grant.tenant.id).await {
+        Ok(child) => legacy::initialized(&child.discovery(), version).map_or_else(
+            || exchange.failure(&Failure::Ended),
+            |result| Answer::Result(result.into()),
+        ),
+        Err(problem) => exchange.failure(&Failure::NoChild(problem.to_string())),
+    };
     exchange.json(&answer).0
 }
 
 /// Sends the request and waits for the child's first word, which decides the form of the answer.
 async fn called(
+    app: &App,
     exchange: &Exchange,
-    child: &Child,
     grant: &Grant,
     message: &Message<'_>,
     version: &str,
     exchanged: Option<Exchanged>,
 ) -> Response {
-    let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
-    let sent = child.call(caller, |id| line(id, message, version, grant));
-    let Ok(mut call) = sent.await else {
-        return answered_at_once(exchange, &exchange.failure(&Failure::Ended), exchanged);
+    let sending = sent(app, exchange, grant, message, version);
+    let mut call = match tokio::time::timeout_at(exchange.deadline, sending).await {
+        Ok(Ok(call)) => call,
+        Ok(Err(failure)) => {
+            return answered_at_once(exchange, &exchange.failure(&failure), exchanged);
+        }
+        Err(_) => {
+            let busy = "the company's connector is busy with other calls".to_owned();
+            let failure = exchange.failure(&Failure::NoChild(busy));
+            return answered_at_once(exchange, &failure, exchanged);
+        }
     };
-    // Before, a lost connection said nothing about the call.
-    call.cancel_when_dropped(exchange.is_modern);
-    let first = first(exchange, &mut call).await;
-    match first {
+    if !exchange.is_modern {
+        // In the older revisions a lost connection says nothing about the call.
+        call.go_on_until(exchange.deadline);
+    }
+    match first(exchange, &mut call).await {
         First::Answer(answer) => answered_at_once(exchange, &answer, exchanged),
         First::Note(note) => exchange.clone().stream(&note, call, move |ended| {
             if let Some(exchanged) = exchanged {
@@ -235,6 +255,31 @@ fn answered_at_once(
     response
 }
 
+/// Hands the request to the tenant's child. One that has just ended took nothing, so the next one may have it.
+async fn sent(
+    app: &App,
+    exchange: &Exchange,
+    grant: &Grant,
+    message: &Message<'_>,
+    version: &str,
+) -> Result<Call, Failure> {
+    let no_child = |problem: String| Failure::NoChild(problem);
+    let mut again = true;
+    loop {
+        let child = app.children.get(&grant.tenant.id).await;
+        let child = child.map_err(|problem| no_child(problem.to_string()))?;
+        let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
+        match child
+            .call(caller, |id| line(id, message, version, grant))
+            .await
+        {
+            Ok(call) => return Ok(call),
+            Err(_) if again => again = false,
+            Err(problem) => return Err(no_child(problem.to_string())),
+        }
+    }
+}
+
 enum First {
     Answer(Answer),
     Note(crate::child::Note),
@@ -245,7 +290,7 @@ async fn first(exchange: &Exchange, call: &mut Call) -> First {
         biased;
         note = call.notes.recv() => note,
         () = tokio::time::sleep_until(exchange.deadline) => {
-            call.cancel_when_dropped(true);
+            call.is_late();
             return First::Answer(exchange.failure(&Failure::Late));
         }
     };

@@ -130,7 +130,7 @@ impl Exchange {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => self.failure(&Failure::Ended),
             Err(_) => {
-                call.cancel_when_dropped(true);
+                call.is_late();
                 self.failure(&Failure::Late)
             }
         }
@@ -203,7 +203,7 @@ impl<F: FnOnce(Ended)> Streaming<F> {
                     if Instant::now() < self.exchange.deadline {
                         return (Bytes::from_static(b":\n\n"), false);
                     }
-                    self.call.cancel_when_dropped(true);
+                    self.call.is_late();
                     self.exchange.failure(&Failure::Late)
                 }
             };

@@ -31,6 +31,7 @@ pub(crate) struct Around {
 
 impl Around {
     pub(crate) async fn new(sandbox: sandbox::Options) -> Arc<Self> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Arc::new(Self {
             database: Database::new().await,
             sandbox: Sandbox::start(sandbox).await.unwrap(),
@@ -78,8 +79,24 @@ impl Service {
     }
 
     pub(crate) async fn over(around: Arc<Around>, change: impl FnOnce(&mut Config)) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::listening("127.0.0.1:0", around, change).await
+    }
+
+    /// The service again, at the address that clients know.
+    pub(crate) async fn on_port(around: Arc<Around>, port: u16) -> Self {
+        Self::listening(&format!("127.0.0.1:{port}"), around, |_| {}).await
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    async fn listening(
+        address: &str,
+        around: Arc<Around>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let settings = Settings {
             public_url: Some(url.clone()),
