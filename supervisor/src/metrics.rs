@@ -3,23 +3,36 @@
 use std::{sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 
 static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+/// All histograms are of seconds. Buckets of several replicas can be added up.
+const BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+];
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Starts counting. A second start in one process keeps the first.
 pub fn start() {
-    let recorder = PrometheusBuilder::new().build_recorder();
+    let builder = PrometheusBuilder::new();
+    // It fails for no buckets alone.
+    let Ok(builder) = builder.set_buckets(&BUCKETS) else {
+        return;
+    };
+    let recorder = builder.build_recorder();
     let handle = recorder.handle();
     if metrics::set_global_recorder(recorder).is_ok() {
         let _ = HANDLE.set(handle);
     }
 }
 
-/// Sums up what was measured, every few seconds: it would pile up until somebody asks.
-pub async fn keep_up() {
-    let mut every = tokio::time::interval(Duration::from_secs(5));
+/// Sums samples up until `stop`. Otherwise they would pile up until somebody asks for the figures, which may be never.
+pub async fn keep_up(stop: CancellationToken) {
     loop {
-        every.tick().await;
+        tokio::select! {
+            () = tokio::time::sleep(UPKEEP) => {}
+            () = stop.cancelled() => return,
+        }
         if let Some(handle) = HANDLE.get() {
             handle.run_upkeep();
         }

@@ -54,15 +54,14 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
             stop.clone().cancelled_owned(),
         ))
     });
-    let upkeep = tokio::spawn(metrics::keep_up());
+    let keeping = tokio::spawn(metrics::keep_up(stop.clone()));
     let sweeping = tokio::spawn(housekeeping::run(app.clone(), stop.clone()));
     server::serve(router(app.clone()), listener, asked_to_stop()).await;
     stop.cancel();
-    let _ = sweeping.await;
+    let _ = tokio::join!(sweeping, keeping);
     if let Some(measuring) = measuring {
         let _ = measuring.await;
     }
-    upkeep.abort();
     app.close().await;
     drop(sandbox);
     tracing::info!("stopped");

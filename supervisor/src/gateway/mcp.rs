@@ -51,20 +51,13 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     response
 }
 
-async fn answered(app: &Arc<App>, request: Request) -> Result<Response, Problem> {
+async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Problem> {
     let grant = access::grant(app, request.headers()).await?;
     if request.method() != Method::POST {
-        let problem = Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "post_only",
-            "This address takes POST; there are no sessions and no streams to open.",
-        );
-        let mut response = problem.into_response();
-        let post = HeaderValue::from_static("POST");
-        response.headers_mut().insert(header::ALLOW, post);
-        return Ok(response);
+        return Ok(post_only());
     }
-    let headers = request.headers().clone();
+    // Reading the body needs no headers.
+    let headers = std::mem::take(request.headers_mut());
     expect_json(&headers)?;
     let body = body(app, request).await?;
     let message = match Message::parse(&body) {
@@ -75,20 +68,43 @@ async fn answered(app: &Arc<App>, request: Request) -> Result<Response, Problem>
         Ok(era) => era,
         Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
     };
+    judged(app, grant, era, &message, &headers).await
+}
+
+/// The token once more, then the tier, and only then the child.
+async fn judged(
+    app: &Arc<App>,
+    grant: Grant,
+    era: Era,
+    message: &Message<'_>,
+    headers: &HeaderMap,
+) -> Result<Response, Problem> {
     let counts = tier::counts(era, &message.method, message.id.is_some());
     let (grant, standing) = access::admitted(app, grant, counts).await?;
     let Some(standing) = standing else {
-        return Ok(serve(app, &grant, era, &message, None).await);
+        return Ok(serve(app, &grant, era, message, None).await);
     };
-    let exchanged = app.meter.begin(&grant, era, &message, &headers);
+    let exchanged = app.meter.begin(&grant, era, message, headers);
     if standing.verdict != Verdict::LetIn {
         exchanged.refused();
         let id = message.id.unwrap_or("null");
         return Ok(tier::refused(&standing, &grant.tenant.company, id));
     }
-    let mut response = serve(app, &grant, era, &message, Some(exchanged)).await;
+    let mut response = serve(app, &grant, era, message, Some(exchanged)).await;
     tier::tell(response.headers_mut(), &standing);
     Ok(response)
+}
+
+fn post_only() -> Response {
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "post_only",
+        "This address takes POST; there are no sessions and no streams to open.",
+    );
+    let mut response = problem.into_response();
+    let post = HeaderValue::from_static("POST");
+    response.headers_mut().insert(header::ALLOW, post);
+    response
 }
 
 async fn body(app: &Arc<App>, request: Request) -> Result<Bytes, Problem> {

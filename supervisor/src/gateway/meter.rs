@@ -60,9 +60,9 @@ pub(super) struct Exchanged {
 
 impl Meter {
     pub fn start(store: Store, clock: Clock) -> Self {
-        let (queue, waiting) = mpsc::channel(QUEUE);
+        let (queue, noted) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
-        let writing = tokio::spawn(write(waiting, store, clock.clone(), stop.clone()));
+        let writing = tokio::spawn(write(noted, store, clock.clone(), stop.clone()));
         Self {
             queue,
             clock,
@@ -131,7 +131,7 @@ impl Exchanged {
             return;
         };
         let took = self.began.elapsed();
-        noted.event.status = word(status).to_owned();
+        word(status).clone_into(&mut noted.event.status);
         noted.event.duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         noted.event.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         metrics::counter!("sf_supervisor_mcp_calls_total", "status" => word(status)).increment(1);
@@ -239,7 +239,7 @@ async fn gather(
     }
 }
 
-/// Writes a batch by tokens. A company that is gone takes its events with it.
+/// Writes a batch by tokens, in one transaction; when that fails, each token's by itself.
 async fn record(store: &Store, clock: &Clock, batch: &mut Vec<Noted>) {
     let mut groups = HashMap::<String, (Arc<Token>, Vec<UsageEvent>)>::new();
     for noted in batch.drain(..) {
@@ -249,33 +249,43 @@ async fn record(store: &Store, clock: &Clock, batch: &mut Vec<Noted>) {
         events.push(noted.event);
     }
     batch.shrink_to(BATCH);
-    for (token, events) in groups.into_values() {
-        record_of(store, clock, &token, &events).await;
+    let groups: Vec<_> = groups.into_values().collect();
+    let batches: Vec<_> = groups
+        .iter()
+        .map(|(token, events)| (source(token), events.as_slice()))
+        .collect();
+    if let Err(problem) = ingest::record_all(store, &batches, clock.now()).await {
+        tracing::warn!(%problem, "usage events are written one company after another");
+        for (token, events) in &groups {
+            record_alone(store, clock, token, events).await;
+        }
     }
 }
 
-async fn record_of(store: &Store, clock: &Clock, token: &Token, events: &[UsageEvent]) {
-    let source = UsageSource {
+fn source(token: &Token) -> UsageSource<'_> {
+    UsageSource {
         tenant_id: &token.tenant_id,
         token_id: Some(&token.id),
         member_id: token.member_id.as_deref(),
         origin: Origin::Hosted,
-    };
+    }
+}
+
+/// Tries several times. A company that is gone takes its events with it.
+async fn record_alone(store: &Store, clock: &Clock, token: &Token, events: &[UsageEvent]) {
     for attempt in 1..=TRIES {
-        match ingest::record_in(store, source, events, clock.now()).await {
-            Ok(_) => return,
-            Err(problem) => {
-                let is_gone = matches!(store.tenant(&token.tenant_id).await, Ok(None));
-                if is_gone || attempt == TRIES {
-                    let count = events.len();
-                    tracing::error!(%problem, count, "usage events are lost");
-                    metrics::counter!("sf_supervisor_usage_events_dropped_total")
-                        .increment(count as u64);
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(200) * attempt).await;
-            }
+        let batch = [(source(token), events)];
+        let Err(problem) = ingest::record_all(store, &batch, clock.now()).await else {
+            return;
+        };
+        let is_gone = matches!(store.tenant(&token.tenant_id).await, Ok(None));
+        if is_gone || attempt == TRIES {
+            let count = events.len();
+            tracing::error!(%problem, count, "usage events are lost");
+            metrics::counter!("sf_supervisor_usage_events_dropped_total").increment(count as u64);
+            return;
         }
+        tokio::time::sleep(Duration::from_millis(200) * attempt).await;
     }
 }
 

@@ -110,34 +110,32 @@ impl Store {
         events: &[UsageEvent],
         now: i64,
     ) -> Result<usize> {
-        let events: BTreeMap<&str, &UsageEvent> = events
+        self.add_usages(&[(source, events)], now).await
+    }
+
+    /// As `add_usage` for several sources, all in one transaction and in the order of their tenants.
+    pub async fn add_usages(
+        &self,
+        batches: &[(UsageSource<'_>, &[UsageEvent])],
+        now: i64,
+    ) -> Result<usize> {
+        let mut batches: Vec<_> = batches
             .iter()
-            .rev()
-            .map(|event| (event.id.as_str(), event))
+            .filter(|(_, events)| !events.is_empty())
             .collect();
-        let events: Vec<&UsageEvent> = events.into_values().collect();
-        if events.is_empty() {
+        if batches.is_empty() {
             return Ok(0);
         }
+        batches.sort_by_key(|(source, _)| (source.tenant_id, source.origin.word()));
         let mut transaction = self.begin().await?;
-        let mut new = HashSet::new();
-        for part in events.chunks(ROWS) {
-            new.extend(insert_events(&mut transaction, source, part, now).await?);
-        }
-        let kept = || events.iter().filter(|event| new.contains(&event.id));
-        if !new.is_empty() {
-            let kept: Vec<&UsageEvent> = kept().copied().collect();
-            for (table, start, length) in
-                [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)]
-            {
-                let sums: Vec<(Key<'_>, Sums)> = summed(&kept, length).into_iter().collect();
-                for part in sums.chunks(ROWS) {
-                    add_sums(&mut transaction, source, table, start, part).await?;
-                }
-            }
+        let mut added = 0;
+        for of_one in batches.chunk_by(|(left, _), (right, _)| {
+            (left.tenant_id, left.origin) == (right.tenant_id, right.origin)
+        }) {
+            added += add_of_one(&mut transaction, of_one, now).await?;
         }
         transaction.commit().await?;
-        Ok(new.len())
+        Ok(added)
     }
 
     /// Sums of one tenant, or of all, from the start of `from` to before `to` (Unix ms), in the order of their keys.
@@ -221,6 +219,37 @@ fn sum(row: &Row) -> Result<Sum> {
         duration_ms: row.try_get("duration_ms")?,
         bytes: row.try_get("bytes")?,
     })
+}
+
+/// Adds events of one tenant and origin, and then their sums.
+async fn add_of_one(
+    transaction: &mut Transaction<'static, Any>,
+    batches: &[&(UsageSource<'_>, &[UsageEvent])],
+    now: i64,
+) -> Result<usize> {
+    let mut kept = Vec::new();
+    for (source, events) in batches {
+        let events: BTreeMap<&str, &UsageEvent> = events
+            .iter()
+            .rev()
+            .map(|event| (event.id.as_str(), event))
+            .collect();
+        let events: Vec<&UsageEvent> = events.into_values().collect();
+        let mut new = HashSet::new();
+        for part in events.chunks(ROWS) {
+            new.extend(insert_events(transaction, *source, part, now).await?);
+        }
+        kept.extend(events.into_iter().filter(|event| new.contains(&event.id)));
+    }
+    if let (Some((source, _)), false) = (batches.first(), kept.is_empty()) {
+        for (table, start, length) in [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)] {
+            let sums: Vec<(Key<'_>, Sums)> = summed(&kept, length).into_iter().collect();
+            for part in sums.chunks(ROWS) {
+                add_sums(transaction, *source, table, start, part).await?;
+            }
+        }
+    }
+    Ok(kept.len())
 }
 
 /// The ids of those events that were not there yet.

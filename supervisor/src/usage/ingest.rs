@@ -110,19 +110,20 @@ pub async fn record(
     source: UsageSource<'_>,
     events: &[UsageEvent],
 ) -> Result<usize, store::Error> {
-    record_in(&app.store, source, events, app.clock.now()).await
+    record_all(&app.store, &[(source, events)], app.clock.now()).await
 }
 
-/// As `record`, for what has no whole service.
-pub async fn record_in(
+/// As `record`, for several sources at once.
+pub async fn record_all(
     store: &Store,
-    source: UsageSource<'_>,
-    events: &[UsageEvent],
+    batches: &[(UsageSource<'_>, &[UsageEvent])],
     now: i64,
 ) -> Result<usize, store::Error> {
-    let new = store.add_usage(source, events, now).await?;
-    metrics::counter!("sf_supervisor_usage_events_total", "origin" => source.origin.word())
-        .increment(new as u64);
+    let new = store.add_usages(batches, now).await?;
+    let origin = batches
+        .first()
+        .map_or("", |(source, _)| source.origin.word());
+    metrics::counter!("sf_supervisor_usage_events_total", "origin" => origin).increment(new as u64);
     Ok(new)
 }
 

@@ -1,0 +1,243 @@
+//! The real service, asked as a client asks it.
+
+use std::{
+    fmt::Write as _,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use secrecy::ExposeSecret;
+use sf_supervisor::{
+    store::Store,
+    tokens::{self, Kind},
+};
+use sqlx::{Connection as _, Executor};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+use crate::{Call, MODERN, plain::Around};
+
+/// The program with a database of its own.
+pub(crate) struct Service {
+    process: Child,
+    address: String,
+    tokens: Vec<String>,
+}
+
+impl Service {
+    /// With so many companies; `number` tells databases apart.
+    pub(crate) async fn start(around: &Around, companies: usize, number: usize) -> Self {
+        let folder = around.folder.path().join(number.to_string());
+        std::fs::create_dir_all(&folder).unwrap();
+        let database = format!("sqlite://{}", folder.join("bench.db").display());
+        let tokens = companies_in(&database, companies).await;
+        let file = folder.join("config.toml");
+        let limits = "per_minute = 9_000_000\nburst = 1_000_000\nper_day = 1_000_000_000\n";
+        std::fs::write(&file, format!("[tiers.free]\n{limits}")).unwrap();
+        let key = folder.join("key");
+        std::fs::write(&key, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let log = std::fs::File::create(folder.join("log")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+            .arg("serve")
+            .env_clear()
+            .env("SF_SUPERVISOR_LISTEN", &address)
+            .env("SF_SUPERVISOR_DATABASE_URL", &database)
+            .env("SF_SUPERVISOR_MASTER_KEY_FILE", &key)
+            .env("SF_SUPERVISOR_MAIL_DIR", folder.join("mail"))
+            .env("SF_SUPERVISOR_CHILD", around.program())
+            .env("SF_SUPERVISOR_CONFIG", &file)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let service = Self {
+            process,
+            address,
+            tokens,
+        };
+        while TcpStream::connect(&service.address).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        service
+    }
+
+    pub(crate) async fn connect(&self, tenant: usize) -> Connection {
+        let stream = TcpStream::connect(&self.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Connection {
+            stream: BufReader::with_capacity(1 << 16, stream),
+            token: self.tokens[tenant].clone(),
+            body: Vec::new(),
+        }
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub(crate) fn resident_mb(&self) -> f64 {
+        resident_kb(self.process()) as f64 / 1000.0
+    }
+
+    /// User and system time of the service alone, in µs.
+    pub(crate) fn processor_us(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process())).unwrap();
+        let after_name = stat.rsplit_once(')').unwrap().1;
+        let ticks: u64 = after_name
+            .split_whitespace()
+            .skip(11)
+            .take(2)
+            .map(|text| text.parse::<u64>().unwrap())
+            .sum();
+        // Linux counts in hundredths of a second.
+        ticks as f64 * 10_000.0
+    }
+
+    /// The processes it has started.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        let process = self.process();
+        let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        let of_task = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default()
+        };
+        let all: Vec<String> = tasks.map(of_task).collect();
+        let numbers = all.iter().flat_map(|line| line.split_whitespace());
+        numbers.map(|number| number.parse().unwrap()).collect()
+    }
+
+    pub(crate) async fn stop(&mut self) {
+        let _ = Command::new("kill")
+            .arg(self.process().to_string())
+            .status();
+        while self.process.try_wait().unwrap().is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Companies that each have a token, written at once.
+async fn companies_in(database: &str, companies: usize) -> Vec<String> {
+    let store = Store::open(database).await.unwrap();
+    store.close().await;
+    drop(store);
+    let mut connection = sqlx::AnyConnection::connect(database).await.unwrap();
+    let mut texts = Vec::new();
+    connection.execute("BEGIN").await.unwrap();
+    for number in 0..companies {
+        let new = tokens::generate(Kind::Bearer).unwrap();
+        let tenant = format!(
+            "INSERT INTO tenants (id, company, tier, note, created_at, activated_at) \
+             VALUES ('ten_{number}', 'Company {number}', 'free', '', 0, 0)"
+        );
+        let token = format!(
+            "INSERT INTO tokens (id, tenant_id, kind, name, hash, scopes, created_at) \
+             VALUES ('tok_{number}', 'ten_{number}', 'bearer', 'bench', '{}', 'sf:read sf:write', 0)",
+            new.hash
+        );
+        for statement in [tenant, token] {
+            let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(statement));
+            connection.execute(statement).await.unwrap();
+        }
+        texts.push(new.token.expose_secret().to_owned());
+    }
+    connection.execute("COMMIT").await.unwrap();
+    connection.close().await.unwrap();
+    texts
+}
+
+/// A client's connection that is kept.
+pub(crate) struct Connection {
+    stream: BufReader<TcpStream>,
+    token: String,
+    body: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) async fn call(&mut self, call: &Call, id: usize, era: &str) {
+        let message = call.message(id, era);
+        let mut head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\naccept: application/json, text/event-stream\r\n\
+             content-type: application/json\r\nuser-agent: bench/1\r\nmcp-protocol-version: {era}\r\ncontent-length: {}\r\n",
+            self.token,
+            message.len()
+        );
+        if era == MODERN {
+            let _ = write!(head, "mcp-method: {}\r\n", call.method);
+            if let Some(name) = call.params["name"].as_str() {
+                let _ = write!(head, "mcp-name: {name}\r\n");
+            }
+        }
+        head += "\r\n";
+        head += &message;
+        self.stream
+            .get_mut()
+            .write_all(head.as_bytes())
+            .await
+            .unwrap();
+        self.read().await;
+    }
+
+    async fn read(&mut self) {
+        let (mut line, mut length, mut is_first) = (String::new(), 0, true);
+        loop {
+            line.clear();
+            self.stream.read_line(&mut line).await.unwrap();
+            if is_first {
+                assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+                is_first = false;
+            }
+            if let Some(text) = line.strip_prefix("content-length: ") {
+                length = text.trim().parse().unwrap();
+            }
+            if line == "\r\n" {
+                break;
+            }
+        }
+        self.body.resize(length, 0);
+        self.stream.read_exact(&mut self.body).await.unwrap();
+        let text = std::str::from_utf8(&self.body).unwrap();
+        assert!(
+            text.contains("\"result\":") && !text.contains("\"isError\":true"),
+            "{text}"
+        );
+    }
+}
+
+/// So many calls over all of them, one at a time on each.
+pub(crate) async fn all(connections: &mut [Connection], call: &Call, calls: usize) {
+    let each = calls / connections.len();
+    let running = connections.iter_mut().map(async |connection| {
+        for id in 0..each {
+            connection.call(call, id, MODERN).await;
+        }
+    });
+    futures_util::future::join_all(running).await;
+}
+
+pub(crate) fn resident_kb(process: u32) -> u64 {
+    field(&format!("/proc/{process}/status"), "VmRSS:")
+}
+
+pub(crate) fn proportional_kb(process: u32) -> u64 {
+    field(&format!("/proc/{process}/smaps_rollup"), "Pss:")
+}
+
+fn field(path: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.map_or(0, |number| number.parse().unwrap())
+}
