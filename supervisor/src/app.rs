@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::AbortHandle;
+
 use crate::{
     binaries::Binaries,
     broker::Broker,
@@ -9,7 +11,9 @@ use crate::{
     children::{Children, Keep},
     clock::Clock,
     config::Config,
+    mailer::Mailer,
     master_key::MasterKeys,
+    one_time_codes::OneTimeCodes,
     store::Store,
     token,
     vault::{self, Vault},
@@ -23,6 +27,9 @@ pub struct App {
     pub clock: Clock,
     pub master: MasterKeys,
     pub vault: Vault,
+    pub codes: OneTimeCodes,
+    pub mailer: Mailer,
+    sweeping: AbortHandle,
     pub broker: Broker,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
@@ -39,6 +46,8 @@ pub enum Error {
     Store(#[from] crate::store::Error),
     #[error(transparent)]
     Vault(#[from] vault::Error),
+    #[error(transparent)]
+    Mailer(#[from] crate::mailer::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
     Http(#[from] reqwest::Error),
 }
@@ -57,6 +66,9 @@ impl App {
         vault.refuse_another_key().await?;
         store.migrate().await?;
         vault.mark().await?;
+        let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
+        let mailer = Mailer::start(&config)?;
+        let sweeping = tokio::spawn(sweep(store.clone(), clock.clone())).abort_handle();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -82,6 +94,9 @@ impl App {
             clock,
             master,
             vault,
+            codes,
+            mailer,
+            sweeping,
             broker,
             http,
         }))
@@ -89,7 +104,9 @@ impl App {
 
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
+        self.sweeping.abort();
         self.children.drain().await;
+        self.mailer.close().await;
         self.broker.close().await;
         self.store.close().await;
     }
@@ -101,5 +118,28 @@ fn launch(config: &Config) -> Launch {
         program: config.child.clone(),
         arguments: config.child_arguments.clone(),
         environment: Vec::new(),
+    }
+}
+
+/// What is over is removed now and then; nothing depends on when.
+async fn sweep(store: Store, clock: Clock) {
+    let mut every = tokio::time::interval(Duration::from_mins(10));
+    loop {
+        every.tick().await;
+        let now = clock.now();
+        let swept = async {
+            store.forget_codes(now).await?;
+            store.forget_browser_grants(now).await?;
+            store.forget_counters(now).await
+        };
+        if let Err(problem) = swept.await {
+            tracing::warn!(%problem, "what is over could not be removed");
+        }
+    }
+}
+
+impl Drop for App {
+    fn drop(&mut self) {
+        self.sweeping.abort();
     }
 }

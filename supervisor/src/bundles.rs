@@ -37,6 +37,11 @@ mod handed;
 mod text;
 mod token;
 
+/// For `/openapi.json`.
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(list, bundle))]
+pub struct Described;
+
 /// Bundles, for owners and members.
 pub fn routes() -> Router<Arc<App>> {
     // Looking at an address must not make a token.

@@ -74,6 +74,15 @@ pub struct Settings {
     )]
     pub mail_dir: Option<PathBuf>,
 
+    /// Certificates to trust for the mail server beside the system's, in PEM.
+    #[arg(
+        long,
+        env = "SF_SUPERVISOR_SMTP_CA_FILE",
+        global = true,
+        value_name = "FILE"
+    )]
+    pub smtp_ca_file: Option<PathBuf>,
+
     /// Service Fusion's origin.  [default: `https://api.servicefusion.com`]
     #[arg(long, env = "SF_SUPERVISOR_API_URL", global = true, value_name = "URL")]
     pub api_url: Option<String>,
@@ -149,6 +158,7 @@ struct File {
     master_key_file: Option<PathBuf>,
     mail_from: Option<String>,
     mail_dir: Option<PathBuf>,
+    smtp_ca_file: Option<PathBuf>,
     api_url: Option<String>,
     operators: Option<Vec<String>>,
     child: Option<PathBuf>,
@@ -196,7 +206,12 @@ pub enum Error {
 /// Where mails go.
 #[derive(Clone, Debug)]
 pub enum Mail {
-    Smtp(SecretString),
+    /// `smtps://user:password@host:465`, `smtp://…:587` (STARTTLS) or, on this machine, `smtp://127.0.0.1:1025`.
+    Smtp {
+        url: SecretString,
+        /// Certificates that are trusted beside the system's.
+        ca_file: Option<PathBuf>,
+    },
     Folder(PathBuf),
 }
 
@@ -294,7 +309,10 @@ impl Settings {
             .or_else(|| dev.then(|| state_folder.join("mail")));
         let mail = match (mail_dir, variable("SF_SUPERVISOR_SMTP_URL")) {
             (Some(folder), _) => Mail::Folder(folder),
-            (None, Some(url)) => Mail::Smtp(url.into()),
+            (None, Some(url)) => Mail::Smtp {
+                url: url.into(),
+                ca_file: self.smtp_ca_file.or(file.smtp_ca_file),
+            },
             (None, None) => {
                 return Err(Error::Missing {
                     name: "SF_SUPERVISOR_SMTP_URL",

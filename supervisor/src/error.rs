@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{store, vault, web};
+use crate::{email, one_time_codes, store, vault, web};
 
 /// A failed request. `code` is stable; `detail` is for a person and says what to do.
 #[derive(Clone, Debug)]
@@ -103,10 +103,48 @@ impl Problem {
     }
 }
 
+/// The body of a failed request (RFC 9457).
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct ProblemDetails {
+    /// `urn:sf-supervisor:problem:` and the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    /// For a person: what happened, and what mends it.
+    detail: String,
+    /// For programs; it stays what it is.
+    code: String,
+    /// Ties the answer to the log.
+    request_id: String,
+}
+
 /// Strangers learn nothing of the database; the operator finds it in the log.
 impl From<store::Error> for Problem {
     fn from(problem: store::Error) -> Self {
         Self::database(&problem)
+    }
+}
+
+/// One answer for every code that does not count.
+impl From<one_time_codes::Refused> for Problem {
+    fn from(refused: one_time_codes::Refused) -> Self {
+        match refused {
+            one_time_codes::Refused::TooMany(reached) => Self::too_many(reached.seconds),
+            one_time_codes::Refused::Wrong => Self::new(
+                StatusCode::BAD_REQUEST,
+                "invalid_code",
+                "This code is wrong, used, replaced by a newer one, or older than ten minutes; use the newest mail, or ask for another code.",
+            ),
+            one_time_codes::Refused::Store(problem) => problem.into(),
+            one_time_codes::Refused::NoRandom(problem) => problem.into(),
+        }
+    }
+}
+
+impl From<email::NotOne> for Problem {
+    fn from(_: email::NotOne) -> Self {
+        Self::invalid("`email` must be one e-mail address, such as `name@example.com`.")
     }
 }
 

@@ -4,6 +4,7 @@
 //! Features ([`signup`], [`usage`], …) answer HTTP and never import one another; parts ([`store`], [`mailer`], …)
 //! know no HTTP. [`app::App`] stands between them.
 
+pub mod account;
 pub mod app;
 pub mod archive;
 pub mod binaries;
@@ -14,16 +15,22 @@ pub mod children;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod devices;
+pub mod email;
 pub mod error;
 pub mod gateway;
 pub mod housekeeping;
 pub mod ids;
 pub mod limits;
 pub mod logging;
+pub mod mailer;
 pub mod master_key;
 pub mod metrics;
+pub mod one_time_codes;
+pub mod openapi;
 pub mod router;
 pub mod server;
+pub mod signup;
 pub mod store;
 pub mod token;
 pub mod tokens;

@@ -8,11 +8,13 @@ use axum::{
     http::StatusCode,
     middleware,
     response::IntoResponse,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{app::App, bundles, error::Problem, gateway, token, usage, web};
+use crate::{
+    account, app::App, bundles, devices, error::Problem, gateway, openapi, signup, token, usage, web,
+};
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
@@ -21,9 +23,11 @@ const BODY: usize = 64 * 1024;
 pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
+        .merge(sign_up())
+        .merge(companies())
         .merge(bundles::routes())
         .merge(gateway::routes())
-        .merge(devices())
+        .merge(installs())
         .merge(usage::routes())
         .fallback(async || Problem::not_found("page"))
         .method_not_allowed_fallback(async || {
@@ -46,10 +50,35 @@ fn probes() -> Router<Arc<App>> {
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
+        .route("/openapi.json", get(openapi::document))
+}
+
+/// For strangers with an e-mail address; limits are per address, source and in total.
+fn sign_up() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/register", post(signup::register::register))
+        .route("/api/confirm", post(signup::confirm::confirm))
+        .route("/api/sign-in", post(devices::sign_in))
+        .route(
+            "/api/activate",
+            post(signup::activate::activate).get(signup::browser::progress),
+        )
+        .route("/api/activate/browser", post(signup::browser::begin))
+        .route("/api/activate/callback", get(signup::browser::callback))
+}
+
+/// For people of a company, by bearer token, and its machines, by device token.
+fn companies() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/devices", post(devices::enrol).get(devices::list))
+        .route("/api/devices/self", delete(devices::leave))
+        .route("/api/devices/{id}", delete(devices::revoke))
+        .route("/api/export", get(account::export))
+        .route("/api/tenant", delete(account::remove))
 }
 
 /// For installs on people's machines, by their device token.
-fn devices() -> Router<Arc<App>> {
+fn installs() -> Router<Arc<App>> {
     Router::new().route("/api/token", post(token::token))
 }
 

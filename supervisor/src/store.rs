@@ -7,9 +7,12 @@ mod administration;
 mod audit;
 pub mod backup;
 mod beside;
+mod browser_grants;
+mod codes;
 mod counters;
 mod credentials;
 mod data_keys;
+mod export;
 mod members;
 mod settings;
 mod tables;
@@ -29,7 +32,9 @@ pub use self::{
     administration::{Change, Changed, Overview, State, parsed},
     audit::Entry,
     beside::known_schema,
-    credentials::{Credentials, Renewed, Sealed},
+    browser_grants::BrowserGrant,
+    codes::{NewCode, TRIES_PER_CODE, Tried},
+    credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
     members::{Member, Role},
     tenants::Tenant,

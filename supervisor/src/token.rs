@@ -29,6 +29,20 @@ struct Asked {
 }
 
 /// `{access_token, expires_in, api_url}`: the token, the seconds it lasts, and the only origin it may be sent to.
+#[utoipa::path(
+    post,
+    path = "/api/token",
+    request_body(content = Option<Object>, description = "`rejected`, which may be left out: the SHA-256 of an access token that Service Fusion refused"),
+    tag = "devices",
+    security(("device" = [])),
+    responses(
+        (status = 200, description = "`{access_token, expires_in, api_url}`"),
+        (status = 401, description = "`invalid_token`"),
+        (status = 403, description = "`tenant_suspended`"),
+        (status = 409, description = "`reconnect_required`"),
+        (status = 503, description = "`upstream_unavailable`, with Retry-After")
+    )
+)]
 pub async fn token(
     State(app): State<Arc<App>>,
     headers: HeaderMap,

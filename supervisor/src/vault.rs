@@ -14,7 +14,7 @@ pub use self::rotation::{Rotated, Status};
 use crate::{
     clock::Clock,
     master_key::MasterKeys,
-    store::{self, Credentials, DataKey, Renewed, Sealed, Store},
+    store::{self, Credentials, DataKey, Renewed, Replaced, Sealed, Store},
 };
 
 /// The setting that tells a wrong master key: `key id:a value sealed under it`.
@@ -215,6 +215,26 @@ impl Vault {
 
     /// Stores credentials in place of what the tenant had; a renewal under way then changes nothing any more.
     pub async fn replace(&self, tenant_id: &str, new: &NewCredentials) -> Result<(), Error> {
+        self.put(tenant_id, new, None).await.map(drop)
+    }
+
+    /// As `replace`, and uses up the activation token in the same transaction. `false` when somebody else was quicker:
+    /// then nothing is stored.
+    pub async fn activate(
+        &self,
+        tenant_id: &str,
+        token_id: &str,
+        new: &NewCredentials,
+    ) -> Result<bool, Error> {
+        self.put(tenant_id, new, Some(token_id)).await
+    }
+
+    async fn put(
+        &self,
+        tenant_id: &str,
+        new: &NewCredentials,
+        activation: Option<&str>,
+    ) -> Result<bool, Error> {
         for _ in 0..TRIES {
             let known = self.store.data_key(tenant_id).await?;
             let is_new = known.is_none();
@@ -226,12 +246,13 @@ impl Vault {
                 None => self.new_data_key(tenant_id, self.clock.now()).await?,
             };
             let row = self.sealed_row(tenant_id, &key, new)?;
-            if self
+            let putting = self
                 .store
-                .replace_credentials(&stored, is_new, &row)
-                .await?
-            {
-                return Ok(());
+                .replace_credentials(&stored, is_new, &row, activation);
+            match putting.await? {
+                Replaced::Done => return Ok(true),
+                Replaced::NotActivated => return Ok(false),
+                Replaced::OtherKey => {}
             }
         }
         Err(Error::Contended(tenant_id.to_owned()))

@@ -18,7 +18,7 @@ use crate::{
     app::App,
     error::Problem,
     ids,
-    store::{Tenant, Token},
+    store::{Member, Tenant, Token},
     tokens::{self, Kind},
 };
 
@@ -130,14 +130,36 @@ impl Caller {
     /// Finds the caller by the token, which must be of one of these kinds. A suspended tenant is refused.
     pub async fn with(app: &App, headers: &HeaderMap, kinds: &[Kind]) -> Result<Self, Problem> {
         let caller = Self::even_suspended(app, headers, kinds).await?;
-        if caller.tenant.suspended_at.is_some() {
-            return Err(Problem::new(
-                StatusCode::FORBIDDEN,
-                "tenant_suspended",
-                "This company's access is suspended; ask the operator of this service.",
-            ));
-        }
+        not_suspended(&caller.tenant)?;
         Ok(caller)
+    }
+
+    /// The holder of a token that was shown before; `None` when the token is no longer good.
+    pub async fn of_token(app: &App, id: &str) -> Result<Option<Self>, Problem> {
+        let Some(token) = app.store.live_token_with_id(id, app.clock.now()).await? else {
+            return Ok(None);
+        };
+        let Some(tenant) = app.store.tenant(&token.tenant_id).await? else {
+            return Ok(None);
+        };
+        not_suspended(&tenant)?;
+        Ok(Some(Self { tenant, token }))
+    }
+
+    /// The person whose token it is, if that person is still in the company.
+    pub async fn member(&self, app: &App) -> Result<Member, Problem> {
+        let id = self.token.member_id.as_deref().unwrap_or_default();
+        let member = app.store.member(&self.tenant.id, id).await?;
+        member.ok_or_else(Problem::unauthorized)
+    }
+
+    /// As `member`, and refuses all but owners.
+    pub async fn owner(&self, app: &App) -> Result<Member, Problem> {
+        let member = self.member(app).await?;
+        if member.is_owner() {
+            return Ok(member);
+        }
+        Err(owner_required())
     }
 
     async fn even_suspended(
@@ -175,6 +197,25 @@ impl Caller {
         }
         Ok(Self { tenant, token })
     }
+}
+
+pub fn owner_required() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "owner_required",
+        "Only an owner of the company may do that.",
+    )
+}
+
+pub fn not_suspended(tenant: &Tenant) -> Result<(), Problem> {
+    if tenant.suspended_at.is_none() {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "tenant_suspended",
+        "This company's access is suspended; ask the operator of this service.",
+    ))
 }
 
 /// A JSON body; what is wrong with it is said as a problem.

@@ -7,12 +7,16 @@
     reason = "what a test's support cannot do fails the test"
 )]
 
+mod activation;
 mod admin;
 mod backup;
 mod broker;
 mod bundles;
+mod devices;
 mod gateway;
+mod mail;
 mod serving;
+mod signup;
 mod support;
 mod usage;
 mod vault;

@@ -7,8 +7,10 @@
 
 pub(crate) mod command;
 mod database;
+pub(crate) mod mailbox;
 mod program;
 mod service;
+pub(crate) mod statements;
 pub(crate) mod usage;
 
 pub(crate) use self::{database::Database, program::sf_mcp, service::Service};

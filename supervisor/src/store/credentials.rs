@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{DataKey, Error, Result, Row, Store};
+use super::{DataKey, Error, Result, Row, Store, tokens};
 
 /// The sealed columns, in base64.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,16 @@ pub struct Renewed {
     pub life: i64,
 }
 
+/// What became of new credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    Done,
+    /// The tenant's data key is another one by now: they must be sealed again.
+    OtherKey,
+    /// The activation token is no longer good.
+    NotActivated,
+}
+
 impl Store {
     pub async fn credentials(&self, tenant_id: &str) -> Result<Option<Credentials>> {
         let row = sqlx::query(
@@ -60,14 +70,15 @@ impl Store {
         row.as_ref().map(credentials).transpose()
     }
 
-    /// Stores credentials in place of what there is. `false` when the data key is another one than the tenant's
-    /// by now: they must be sealed again.
+    /// Stores credentials in place of what there is. With an activation token they are stored only if it is still good,
+    /// and it is used up by that.
     pub async fn replace_credentials(
         &self,
         key: &DataKey,
         key_is_new: bool,
         new: &Credentials,
-    ) -> Result<bool> {
+        activation: Option<&str>,
+    ) -> Result<Replaced> {
         let mut transaction = self.begin().await?;
         let held = if key_is_new {
             sqlx::query(
@@ -88,8 +99,19 @@ impl Store {
             .bind(&key.key_id)
         };
         if held.execute(&mut *transaction).await?.rows_affected() != 1 {
-            return Ok(false);
+            return Ok(Replaced::OtherKey);
         }
+        if let Some(token_id) = activation {
+            let used = tokens::using(token_id, new.updated_at);
+            if used.execute(&mut *transaction).await?.rows_affected() != 1 {
+                return Ok(Replaced::NotActivated);
+            }
+        }
+        sqlx::query("UPDATE tenants SET activated_at = COALESCE(activated_at, $2) WHERE id = $1")
+            .bind(&new.tenant_id)
+            .bind(new.updated_at)
+            .execute(&mut *transaction)
+            .await?;
         sqlx::query(
             "INSERT INTO credentials (tenant_id, kind, key_id, client_id, client_secret, refresh_token, access_token, \
              account, expires_at, life, generation, created_at, updated_at) \
@@ -115,7 +137,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(true)
+        Ok(Replaced::Done)
     }
 
     /// Notes that a renewal begins. `false` when the tokens are not those of `generation` any more.

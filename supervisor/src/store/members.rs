@@ -40,6 +40,12 @@ pub struct Member {
     pub created_at: i64,
 }
 
+impl Member {
+    pub fn is_owner(&self) -> bool {
+        self.role == Role::Owner
+    }
+}
+
 const COLUMNS: &str = "id, tenant_id, email, role, scopes, created_at";
 
 impl Store {

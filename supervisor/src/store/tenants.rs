@@ -37,6 +37,28 @@ impl Store {
         row.as_ref().map(tenant).transpose()
     }
 
+    /// The company that the address owns, the oldest of several.
+    pub async fn owned_tenant(&self, email: &str) -> Result<Option<Tenant>> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM tenants WHERE id = (SELECT tenant_id FROM members WHERE email = $1 \
+             AND role = 'owner' AND removed_at IS NULL ORDER BY created_at, id LIMIT 1)"
+        )))
+        .bind(email)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map(tenant).transpose()
+    }
+
+    /// A sign-up that was begun again may have another name; a company that is in use keeps its own.
+    pub async fn rename_inactive(&self, id: &str, company: &str) -> Result<()> {
+        sqlx::query("UPDATE tenants SET company = $2 WHERE id = $1 AND activated_at IS NULL")
+            .bind(id)
+            .bind(company)
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Notes a request of the tenant, at most once a minute.
     pub async fn touch_tenant(&self, id: &str, now: i64) -> Result<()> {
         sqlx::query(

@@ -1,6 +1,6 @@
 //! Our own tokens, by their hash.
 
-use sqlx::Row as _;
+use sqlx::{Any, Row as _, any::AnyArguments, query::Query};
 
 use super::{Error, Result, Row, Store};
 use crate::{ids, tokens::Kind};
@@ -84,15 +84,21 @@ impl Store {
 
     /// Uses up a token that may be used once; `false` when somebody else was quicker or it is no longer good.
     pub async fn use_token(&self, id: &str, now: i64) -> Result<bool> {
-        let used = sqlx::query(
-            "UPDATE tokens SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND revoked_at IS NULL \
-             AND (expires_at IS NULL OR expires_at > $2)",
-        )
+        let used = using(id, now).execute(&self.pool).await?;
+        Ok(used.rows_affected() == 1)
+    }
+
+    /// The token with that id, unless it is revoked, used up or expired.
+    pub async fn live_token_with_id(&self, id: &str, now: i64) -> Result<Option<Token>> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM tokens WHERE id = $1 AND revoked_at IS NULL AND used_at IS NULL \
+             AND (expires_at IS NULL OR expires_at > $2)"
+        )))
         .bind(id)
         .bind(now)
-        .execute(&self.pool)
+        .fetch_optional(&self.pool)
         .await?;
-        Ok(used.rows_affected() == 1)
+        row.as_ref().map(token).transpose()
     }
 
     /// Notes that the token was used, at most once a minute.
@@ -133,6 +139,16 @@ impl Store {
         .await?;
         Ok(revoked.rows_affected() == 1)
     }
+}
+
+/// Uses up a token that may be used once, within the transaction of what it is used for.
+pub(super) fn using(id: &str, now: i64) -> Query<'_, Any, AnyArguments> {
+    sqlx::query(
+        "UPDATE tokens SET used_at = $2 WHERE id = $1 AND used_at IS NULL AND revoked_at IS NULL \
+         AND (expires_at IS NULL OR expires_at > $2)",
+    )
+    .bind(id)
+    .bind(now)
 }
 
 fn token(row: &Row) -> Result<Token> {

@@ -23,6 +23,7 @@ use crate::{
 };
 
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub struct Asked {
     /// First day (UTC), such as 2026-01-31; the first of the month unless said.
     from: Option<String>,

@@ -114,6 +114,36 @@ impl Service {
         self.app.close().await;
     }
 
+    /// Waits until so many mails have been written to this address, the oldest first.
+    pub(crate) async fn mails(&self, email: &str, count: usize) -> Vec<String> {
+        super::until("mail", async || {
+            let found = self.mails_now(email);
+            (found.len() >= count).then_some(found)
+        })
+        .await
+    }
+
+    pub(crate) fn mails_now(&self, email: &str) -> Vec<String> {
+        let mut files: Vec<_> = std::fs::read_dir(self.around.mail())
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|end| end == "eml"))
+            .collect();
+        files.sort();
+        files
+            .iter()
+            .map(|path| std::fs::read_to_string(path).unwrap().replace("\r\n", "\n"))
+            .filter(|mail| mail.lines().any(|line| line == format!("To: {email}")))
+            .collect()
+    }
+
+    /// Moves the clock to where every window of the limits begins, so that no test straddles one.
+    pub(crate) fn at_window_start(&self) {
+        const WINDOWS: i64 = 24 * 3_600_000;
+        let clock = &self.around.clock;
+        clock.advance(WINDOWS - clock.now().rem_euclid(WINDOWS) + 1_000);
+    }
+
     pub(crate) fn get(&self, path: &str) -> reqwest::RequestBuilder {
         self.http.get(format!("{}{path}", self.url))
     }

@@ -1,0 +1,187 @@
+//! The company itself: its owner takes all that is kept about it, or ends it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    error::{Problem, ProblemDetails},
+    store::{self, Change, Token},
+    tokens::Kind,
+    web::{Caller, Json},
+};
+
+/// Events that are read at once.
+const PAGE: i64 = 1_000;
+/// Audit entries of one company that an export holds.
+const ENTRIES: i64 = 100_000;
+
+/// Export the company
+///
+/// All that is kept about it, without secrets: the company, its people, tokens, connection, audit entries, usage by
+/// day, and every single call. Times are Unix milliseconds.
+#[utoipa::path(
+    get, path = "/api/export", tag = "company", security(("bearer" = [])),
+    responses(
+        (status = 200, description = "Everything, as one JSON object", body = Object),
+        (status = 403, description = "`owner_required`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn export(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
+    let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
+    caller.owner(&app).await?;
+    let tenant = caller.tenant.id.clone();
+    let head = head(&app, &caller).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (
+            header::CONTENT_DISPOSITION,
+            "attachment; filename=\"export.json\"",
+        ),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((headers, Body::from_stream(written(app, tenant, &head))).into_response())
+}
+
+/// All but the single calls.
+async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
+    let (store, tenant) = (&app.store, &caller.tenant);
+    let connection = app.vault.head(&tenant.id).await?.map(|head| {
+        json!({
+            "kind": head.kind.word(), "expires_at": head.expires_at, "ended": head.ended,
+            "created_at": head.created_at, "updated_at": head.updated_at,
+        })
+    });
+    let mut tokens = Vec::new();
+    for kind in Kind::ALL {
+        let of_kind = store.tokens_of(&tenant.id, kind).await?;
+        tokens.extend(of_kind.iter().map(token));
+    }
+    let members = store.members(&tenant.id).await?;
+    let members: Vec<_> = members
+        .iter()
+        .map(|member| {
+            json!({
+                "id": member.id, "email": member.email, "role": member.role.word(), "scopes": member.scopes,
+                "created_at": member.created_at,
+            })
+        })
+        .collect();
+    let entries = store.entries(Some(&tenant.id), ENTRIES).await?;
+    let entries: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            json!({
+                "at": entry.at, "actor": entry.actor, "action": entry.action, "before": entry.before,
+                "after": entry.after,
+            })
+        })
+        .collect();
+    Ok(json!({
+        "exported_at": app.clock.now(),
+        "tenant": {
+            "id": tenant.id, "company": tenant.company, "tier": tenant.tier, "created_at": tenant.created_at,
+            "activated_at": tenant.activated_at, "seen_at": tenant.seen_at,
+        },
+        "connection": connection,
+        "service_fusion_account": app.vault.account(&tenant.id).await?,
+        "members": members,
+        "tokens": tokens,
+        "audit": entries,
+        "usage_days": store.days_of(&tenant.id).await?,
+    }))
+}
+
+/// Never its hash.
+fn token(token: &Token) -> Value {
+    json!({
+        "id": token.id, "kind": token.kind.word(), "member_id": token.member_id, "name": token.name,
+        "client": token.client, "form": token.form, "scopes": token.scopes, "created_at": token.created_at,
+        "expires_at": token.expires_at, "last_used_at": token.last_used_at,
+    })
+}
+
+/// The object, and in it the single calls page by page: there may be millions.
+fn written(
+    app: Arc<App>,
+    tenant_id: String,
+    head: &Value,
+) -> impl futures_util::Stream<Item = Result<String, store::Error>> + use<> {
+    let head = head.to_string();
+    // The object goes on where it would end.
+    let begin = format!(
+        "{},\"usage_events\":[",
+        head.strip_suffix('}').unwrap_or_default()
+    );
+    futures_util::stream::try_unfold(Some((begin, String::new())), move |state| {
+        let (app, tenant_id) = (Arc::clone(&app), tenant_id.clone());
+        async move {
+            let Some((mut text, after)) = state else {
+                return Ok(None);
+            };
+            let events = app.store.events_of(&tenant_id, &after, PAGE).await?;
+            let mut comma = !after.is_empty();
+            for (_, event) in &events {
+                if std::mem::replace(&mut comma, true) {
+                    text.push(',');
+                }
+                text.push_str(&event.to_string());
+            }
+            let next = events.last().map(|(last, _)| (String::new(), last.clone()));
+            if next.is_none() {
+                text.push_str("]}");
+            }
+            Ok(Some((text, next)))
+        }
+    })
+}
+
+/// What must be said before a company ends.
+#[derive(Deserialize, ToSchema)]
+pub struct Removal {
+    /// The company's name, as it is written.
+    #[schema(example = "Comfort Air")]
+    confirm: String,
+}
+
+/// Delete the company
+///
+/// At once and for good: its credentials, people, machines and figures. What was done is kept in the audit log.
+#[utoipa::path(
+    delete, path = "/api/tenant", tag = "company", request_body = Removal, security(("bearer" = [])),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 400, description = "`confirmation_required`: the name is another one", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "`owner_required`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn remove(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Json(form): Json<Removal>,
+) -> Result<StatusCode, Problem> {
+    let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
+    let owner = caller.owner(&app).await?;
+    if form.confirm.trim() != caller.tenant.company {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "confirmation_required",
+            "`confirm` must be the company's name as it is written; nothing was deleted.",
+        ));
+    }
+    let (id, now) = (&caller.tenant.id, app.clock.now());
+    let deleting = app
+        .store
+        .change_tenant(id, Change::Delete, &owner.email, now);
+    deleting.await?.ok_or_else(Problem::unauthorized)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,193 @@
+//! Step three: the credentials are proven, sealed and stored, and the first bearer token is handed out.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::proof::Client;
+use crate::{
+    app::App,
+    error::{Problem, ProblemDetails},
+    store::{Entry, NewToken, Tenant},
+    tokens::{self, Kind},
+    vault::NewCredentials,
+    web::{Caller, Json},
+};
+
+/// What a bundle can be made for.
+const CLIENTS: [&str; 7] = [
+    "claude-desktop",
+    "claude-code",
+    "cursor",
+    "vscode",
+    "codex",
+    "mcpb",
+    "env",
+];
+/// Proofs per activation token: each asks Service Fusion twice.
+const PROOFS: crate::limits::Limit = crate::limits::Limit {
+    name: "proofs/activation",
+    most: 20,
+    window: 30 * 60_000,
+};
+
+/// An OAuth Consumer's id and secret, from Service Fusion's developer settings.
+#[derive(Deserialize, ToSchema)]
+pub struct Credentials {
+    pub(super) client_id: String,
+    #[schema(format = Password)]
+    pub(super) client_secret: String,
+}
+
+/// The company is active.
+#[derive(Serialize, ToSchema)]
+pub struct Activated {
+    tenant: TenantView,
+    /// A bearer token, shown this once.
+    token: String,
+    /// Where AI clients reach this service.
+    #[schema(example = "https://mcp.example.com/mcp")]
+    mcp_url: String,
+    /// By client: where its configuration is, for the bearer token.
+    bundles: BTreeMap<&'static str, String>,
+}
+
+/// A company as it sees itself.
+#[derive(Serialize, ToSchema)]
+pub struct TenantView {
+    id: String,
+    company: String,
+    tier: String,
+    /// Whose Service Fusion account it is.
+    account: String,
+}
+
+/// Bring the credentials
+///
+/// They are proven by a real token and `/v1/me` before anything is stored; a failure leaves the activation token good.
+/// For a company that is active already they replace the former ones, and all that is connected goes on working.
+#[utoipa::path(
+    post, path = "/api/activate", tag = "sign-up", request_body = Credentials, security(("activation" = [])),
+    responses(
+        (status = 201, description = "The company is active", body = Activated),
+        (status = 401, description = "`invalid_token`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "`tenant_suspended`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 422, description = "`credentials_rejected` by Service Fusion", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 503, description = "`upstream_unavailable`: Service Fusion cannot be asked", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn activate(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Json(form): Json<Credentials>,
+) -> Result<(StatusCode, axum::Json<Activated>), Problem> {
+    let caller = allowed(&app, &headers).await?;
+    let client = Client::new(&form.client_id, &form.client_secret)?;
+    let credentials = client.prove(&app).await?;
+    let activated = to_the_end(async move {
+        let (tenant, token) = (&caller.tenant.id, &caller.token.id);
+        if !app.vault.activate(tenant, token, &credentials).await? {
+            return Err(Problem::unauthorized());
+        }
+        noted(&app, &caller, &credentials).await?;
+        finished(&app, &caller, credentials.account).await
+    })
+    .await?;
+    Ok((StatusCode::CREATED, axum::Json(activated)))
+}
+
+/// The holder of an activation token, which may try so often.
+pub(super) async fn allowed(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let caller = Caller::with(app, headers, &[Kind::Activation]).await?;
+    let now = app.clock.now();
+    match crate::limits::take(&app.store, PROOFS, &caller.token.id, now).await? {
+        Some(reached) => Err(Problem::too_many(reached.seconds)),
+        None => Ok(caller),
+    }
+}
+
+/// Storing is not left half done when the client hangs up.
+pub(super) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.unwrap_or_else(|problem| {
+        tracing::error!(%problem, "an activation failed");
+        Err(Problem::internal())
+    })
+}
+
+/// For the audit log.
+pub(super) async fn noted(
+    app: &App,
+    caller: &Caller,
+    credentials: &NewCredentials,
+) -> Result<(), Problem> {
+    let again = caller.tenant.activated_at.is_some();
+    let entry = Entry {
+        at: app.clock.now(),
+        actor: actor(app, caller).await?,
+        action: if again {
+            "tenant.reconnect"
+        } else {
+            "tenant.activate"
+        }
+        .to_owned(),
+        tenant_id: Some(caller.tenant.id.clone()),
+        before: None,
+        after: Some(serde_json::json!({"kind": credentials.kind.word()}).to_string()),
+    };
+    Ok(app.store.note(&entry).await?)
+}
+
+async fn actor(app: &App, caller: &Caller) -> Result<String, Problem> {
+    let id = caller.token.member_id.as_deref().unwrap_or_default();
+    let member = app.store.member(&caller.tenant.id, id).await?;
+    Ok(member.map_or_else(|| "system".to_owned(), |member| member.email))
+}
+
+/// Makes the first bearer token and says what comes next.
+pub(super) async fn finished(
+    app: &App,
+    caller: &Caller,
+    account: String,
+) -> Result<Activated, Problem> {
+    let new = tokens::generate(Kind::Bearer)?;
+    let token = NewToken {
+        tenant_id: &caller.tenant.id,
+        member_id: caller.token.member_id.as_deref(),
+        kind: Kind::Bearer,
+        name: "sign-up",
+        hash: &new.hash,
+        client: None,
+        form: None,
+        scopes: "sf:read sf:write",
+        created_at: app.clock.now(),
+        expires_at: None,
+    };
+    app.store.add_token(&token).await?;
+    let url = &app.config.public_url;
+    let bundle = |client| (client, format!("{url}/api/bundles/{client}"));
+    Ok(Activated {
+        tenant: TenantView::new(&caller.tenant, account),
+        token: new.token.expose_secret().to_owned(),
+        mcp_url: format!("{url}/mcp"),
+        bundles: CLIENTS.into_iter().map(bundle).collect(),
+    })
+}
+
+impl TenantView {
+    fn new(tenant: &Tenant, account: String) -> Self {
+        Self {
+            id: tenant.id.clone(),
+            company: tenant.company.clone(),
+            tier: tenant.tier.clone(),
+            account,
+        }
+    }
+}

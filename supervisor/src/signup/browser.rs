@@ -1,0 +1,310 @@
+//! Step three by the browser: a person allows an OAuth App at Service Fusion, which sends the browser back here.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    activate::{Activated, Credentials, allowed, finished, noted, to_the_end},
+    proof::Client,
+};
+use crate::{
+    app::App,
+    error::{Problem, ProblemDetails},
+    store::BrowserGrant,
+    tokens::{self, Kind},
+    web::{Caller, Json},
+};
+
+/// How long a consent may take.
+const LIFE: i64 = 10 * 60_000;
+const ACTIVATED: &str = "activated";
+
+/// Where to send the person.
+#[derive(Serialize, ToSchema)]
+pub struct Begun {
+    /// Service Fusion's page that asks for consent.
+    authorize_url: String,
+    /// What the OAuth App must have as its redirect address.
+    redirect_uri: String,
+    /// Seconds for which it is good.
+    expires_in: u64,
+}
+
+/// How the consent goes.
+#[derive(Serialize, ToSchema)]
+pub struct Progress {
+    /// `none`, `pending`, `failed` or `activated`.
+    state: &'static str,
+    /// Why it failed: `credentials_rejected`, `access_denied`, `upstream_unavailable` or `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// Once, with `activated`.
+    #[serde(flatten)]
+    activated: Option<Activated>,
+}
+
+/// Begin the browser's way
+///
+/// For an OAuth App. Open `authorize_url` in a browser, then ask `GET /api/activate` until it says `activated`.
+#[utoipa::path(
+    post, path = "/api/activate/browser", tag = "sign-up", request_body = Credentials, security(("activation" = [])),
+    responses(
+        (status = 200, description = "Where to send the person", body = Begun),
+        (status = 401, description = "`invalid_token`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn begin(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Json(form): Json<Credentials>,
+) -> Result<axum::Json<Begun>, Problem> {
+    let caller = allowed(&app, &headers).await?;
+    let client = Client::new(&form.client_id, &form.client_secret)?;
+    // 256 random bits; that it looks like an activation token does no harm, for it is none.
+    let state = tokens::generate(Kind::Activation)?;
+    let now = app.clock.now();
+    let place = |column| place(&state.hash, column);
+    let key = pending_key(&app, None)?;
+    let seal = |column, text: &SecretString| {
+        key.1
+            .seal(text.expose_secret().as_bytes(), &place(column))
+            .map(|sealed| STANDARD.encode(sealed))
+            .map_err(|_| Problem::internal())
+    };
+    let grant = BrowserGrant {
+        client_id: seal("client_id", &client.id)?,
+        client_secret: seal("client_secret", &client.secret)?,
+        key_id: key.0,
+        state_hash: state.hash.clone(),
+        token_id: caller.token.id,
+        tenant_id: caller.tenant.id,
+        created_at: now,
+        expires_at: now + LIFE,
+        outcome: None,
+    };
+    app.store.add_browser_grant(&grant).await?;
+    let redirect_uri = redirect_uri(&app);
+    let authorize_url = url::Url::parse_with_params(
+        &format!("{}/oauth/authorize", app.config.api_url),
+        [
+            ("response_type", "code"),
+            ("client_id", client.id.expose_secret()),
+            ("redirect_uri", &redirect_uri),
+            ("state", state.token.expose_secret()),
+        ],
+    )
+    .map_err(|_| Problem::internal())?;
+    Ok(axum::Json(Begun {
+        authorize_url: authorize_url.into(),
+        redirect_uri,
+        expires_in: (LIFE / 1000).unsigned_abs(),
+    }))
+}
+
+/// What Service Fusion sends the browser back with.
+#[derive(Deserialize)]
+pub struct Answer {
+    code: Option<String>,
+    state: Option<String>,
+}
+
+/// Where the browser comes back to
+///
+/// A small page for the person; the result is at `GET /api/activate`.
+#[utoipa::path(
+    get, path = "/api/activate/callback", tag = "sign-up",
+    params(("code" = Option<String>, Query), ("state" = String, Query), ("error" = Option<String>, Query)),
+    responses(
+        (status = 200, description = "A page", body = String, content_type = "text/html"),
+        (status = 400, description = "A page that says what went wrong", body = String, content_type = "text/html"),
+    )
+)]
+pub async fn callback(
+    State(app): State<Arc<App>>,
+    answer: Result<Query<Answer>, axum::extract::rejection::QueryRejection>,
+) -> Response {
+    // Twice the same parameter does not come from Service Fusion.
+    let Ok(Query(answer)) = answer else {
+        return page(&Problem::invalid("The address is not as Service Fusion makes it.").into());
+    };
+    match to_the_end(async move { complete(&app, answer).await }).await {
+        Ok(()) => page(&Page {
+            good: true,
+            title: "Service Fusion is connected",
+            text: "You can close this page and go back to where you came from.".to_owned(),
+        }),
+        Err(problem) => page(&problem.into()),
+    }
+}
+
+async fn complete(app: &App, answer: Answer) -> Result<(), Problem> {
+    let over = || {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "expired",
+            "This consent was used before, or took longer than ten minutes. Begin again where you came from.",
+        )
+    };
+    let state = answer.state.ok_or_else(over)?;
+    let now = app.clock.now();
+    let grant = app
+        .store
+        .take_browser_grant(&tokens::hash(&state), now)
+        .await?
+        .ok_or_else(over)?;
+    let done = connect(app, &grant, answer.code.map(SecretString::from)).await;
+    let outcome = done
+        .as_ref()
+        .map_or_else(|problem| problem.code, |()| ACTIVATED);
+    app.store
+        .finish_browser_grant(&grant.state_hash, outcome)
+        .await?;
+    done
+}
+
+async fn connect(
+    app: &App,
+    grant: &BrowserGrant,
+    code: Option<SecretString>,
+) -> Result<(), Problem> {
+    let caller = Caller::of_token(app, &grant.token_id)
+        .await?
+        .ok_or_else(Problem::unauthorized)?;
+    let code = code.ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "access_denied",
+            "Service Fusion was not allowed to connect. Nothing was stored; begin again if that was a mistake.",
+        )
+    })?;
+    let key = pending_key(app, Some(&grant.key_id))?.1;
+    let open = |column, sealed: &str| {
+        let sealed = STANDARD.decode(sealed).unwrap_or_default();
+        let plain = key
+            .open(&sealed, &place(&grant.state_hash, column))
+            .map_err(|_| Problem::internal())?;
+        let text = std::str::from_utf8(&plain).map_err(|_| Problem::internal())?;
+        Ok::<_, Problem>(SecretString::from(text.to_owned()))
+    };
+    let client = Client {
+        id: open("client_id", &grant.client_id)?,
+        secret: open("client_secret", &grant.client_secret)?,
+    };
+    let credentials = client.prove_code(app, &code, &redirect_uri(app)).await?;
+    app.vault.replace(&caller.tenant.id, &credentials).await?;
+    noted(app, &caller, &credentials).await
+}
+
+/// How it goes
+///
+/// The result of the browser's way is handed out once; the activation token is used up by it.
+#[utoipa::path(
+    get, path = "/api/activate", tag = "sign-up", security(("activation" = [])),
+    responses(
+        (status = 200, description = "How it goes, and in the end the result", body = Progress),
+        (status = 401, description = "`invalid_token`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn progress(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+) -> Result<axum::Json<Progress>, Problem> {
+    let caller = Caller::with(&app, &headers, &[Kind::Activation]).await?;
+    let simply = |state, code| {
+        axum::Json(Progress {
+            state,
+            code,
+            activated: None,
+        })
+    };
+    let Some(grant) = app.store.browser_grant_of(&caller.token.id).await? else {
+        return Ok(simply("none", None));
+    };
+    match grant.outcome.as_deref() {
+        Some(ACTIVATED) => {
+            let now = app.clock.now();
+            if !app.store.use_token(&caller.token.id, now).await? {
+                return Err(Problem::unauthorized());
+            }
+            let account = app.vault.account(&caller.tenant.id).await?;
+            let activated = finished(&app, &caller, account.unwrap_or_default()).await?;
+            Ok(axum::Json(Progress {
+                state: ACTIVATED,
+                code: None,
+                activated: Some(activated),
+            }))
+        }
+        Some(code) => Ok(simply("failed", Some(code.to_owned()))),
+        None if grant.expires_at < app.clock.now() => {
+            Ok(simply("failed", Some("expired".to_owned())))
+        }
+        None => Ok(simply("pending", None)),
+    }
+}
+
+fn redirect_uri(app: &App) -> String {
+    format!("{}/api/activate/callback", app.config.public_url)
+}
+
+fn place(state_hash: &str, column: &str) -> String {
+    format!("sf-supervisor browser grant 1\n{column}\n{state_hash}")
+}
+
+/// What pending secrets are sealed under: of the current master key, or of the one with that id.
+fn pending_key(app: &App, id: Option<&str>) -> Result<(String, sf_mcp::seal::SealingKey), Problem> {
+    let current = app.master.current();
+    let master = match id {
+        Some(id) => app.master.with_id(id).ok_or_else(Problem::internal)?,
+        None => current,
+    };
+    Ok((master.id(), master.derive("sf-supervisor browser grants")))
+}
+
+#[derive(Template)]
+#[template(path = "signup/callback.html")]
+struct Page {
+    good: bool,
+    title: &'static str,
+    text: String,
+}
+
+impl From<Problem> for Page {
+    fn from(problem: Problem) -> Self {
+        Self {
+            good: false,
+            title: "Service Fusion is not connected",
+            text: problem.detail.into_owned(),
+        }
+    }
+}
+
+fn page(page: &Page) -> Response {
+    let Ok(html) = page.render() else {
+        return Problem::internal().into_response();
+    };
+    let status = if page.good {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    let headers = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, Html(html)).into_response()
+}

@@ -1,0 +1,121 @@
+//! Step one: a code goes to the address.
+
+use std::sync::Arc;
+
+use axum::{extract::State, http::StatusCode};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use crate::{
+    app::App,
+    email::Email,
+    error::{Problem, ProblemDetails},
+    mailer::{Kind, Letter},
+    one_time_codes::{self, CodeSent},
+    web::{Json, Source},
+};
+
+/// Characters of a company's name.
+const LONGEST_COMPANY: usize = 120;
+
+/// Who signs up.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct Registration {
+    /// What the company is called, up to 120 characters.
+    #[schema(example = "Comfort Air", max_length = 120)]
+    company: String,
+    #[schema(example = "anna@example.com")]
+    email: String,
+}
+
+/// Ask for a code
+///
+/// A code of six digits is sent to the address; it is good for ten minutes. The answer is the same whether or not the
+/// address is known.
+#[utoipa::path(
+    post, path = "/api/register", tag = "sign-up", request_body = Registration,
+    responses(
+        (status = 202, description = "A mail is on its way", body = CodeSent),
+        (status = 400, description = "`invalid_request`", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 429, description = "`too_many_requests`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn register(
+    State(app): State<Arc<App>>,
+    source: Source,
+    Json(form): Json<Registration>,
+) -> Result<(StatusCode, axum::Json<CodeSent>), Problem> {
+    let company = company_name(&form.company)?;
+    let email = Email::parse(&form.email).map_err(Problem::from)?;
+    let code = app
+        .codes
+        .create(&email, &source.network(), Some(&company))
+        .await?;
+    let kind = match app.store.owned_tenant(email.as_str()).await? {
+        Some(known) => Kind::Known {
+            company: known.company,
+            code,
+        },
+        None => Kind::SignUp { company, code },
+    };
+    app.mailer.send(Letter {
+        to: email,
+        kind,
+        good_for: one_time_codes::LIFE,
+    });
+    Ok((StatusCode::ACCEPTED, axum::Json(CodeSent::now())))
+}
+
+/// A company's name is shown to people in mails and on pages, so it must be a name and nothing else.
+fn company_name(text: &str) -> Result<String, Problem> {
+    let name = text.trim();
+    let length = name.chars().count();
+    if length == 0 || length > LONGEST_COMPANY {
+        return Err(Problem::invalid(format!(
+            "`company` must have 1 to {LONGEST_COMPANY} characters."
+        )));
+    }
+    if name.chars().any(|c| c.is_control() || turns_text(c)) {
+        return Err(Problem::invalid(
+            "`company` must not contain control characters or line breaks.",
+        ));
+    }
+    // A stranger could send advertising through our mails.
+    if name.contains("://") || name.to_ascii_lowercase().contains("www.") {
+        return Err(Problem::invalid(
+            "`company` must be a name, without web addresses.",
+        ));
+    }
+    Ok(name.to_owned())
+}
+
+/// Characters that are not seen but change how others are.
+fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_company_has_a_name() {
+        assert_eq!(
+            company_name("  Müller & Söhne  ").unwrap(),
+            "Müller & Söhne"
+        );
+        assert!(company_name(&"ü".repeat(120)).is_ok());
+        for text in [
+            "",
+            "   ",
+            "a\nb",
+            "a\0b",
+            "a\u{202e}b",
+            "win at https://example.com",
+            "WWW.example.com",
+            &"a".repeat(121),
+        ] {
+            assert_eq!(company_name(text).unwrap_err().code, "invalid_request");
+        }
+    }
+}
