@@ -68,7 +68,8 @@ impl App {
         vault.mark().await?;
         let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
         let mailer = Mailer::start(&config)?;
-        let sweeping = tokio::spawn(sweep(store.clone(), clock.clone())).abort_handle();
+        let sweeping =
+            tokio::spawn(sweep(store.clone(), clock.clone(), config.refresh_grace)).abort_handle();
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
@@ -122,7 +123,7 @@ fn launch(config: &Config) -> Launch {
 }
 
 /// What is over is removed now and then; nothing depends on when.
-async fn sweep(store: Store, clock: Clock) {
+async fn sweep(store: Store, clock: Clock, refresh_grace: i64) {
     let mut every = tokio::time::interval(Duration::from_mins(10));
     loop {
         every.tick().await;
@@ -130,6 +131,7 @@ async fn sweep(store: Store, clock: Clock) {
         let swept = async {
             store.forget_codes(now).await?;
             store.forget_browser_grants(now).await?;
+            store.forget_oauth(now, refresh_grace).await?;
             store.forget_counters(now).await
         };
         if let Err(problem) = swept.await {

@@ -5,10 +5,14 @@ use axum::{
     response::Response,
 };
 
+use sf_mcp::{config::Toolset, server::tool::Access as ToolAccess, tools};
+
 use crate::{
     app::App,
     error::Problem,
-    store::{Tenant, Token},
+    gateway::envelope::Message,
+    scopes,
+    store::{Access, Tenant, Token},
     tokens::{self, Kind},
     web,
 };
@@ -33,11 +37,22 @@ pub(super) struct Grant {
 /// Checks the token of a request, at each request anew: what was revoked or suspended is refused at the next one.
 pub(super) async fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Problem> {
     let text = web::bearer(headers).ok_or_else(Problem::unauthorized)?;
-    let now = app.clock.now();
-    let token = app.store.live_token(&tokens::hash(text), now).await?;
-    let token = token
-        .filter(|token| token.kind == Kind::Bearer)
-        .ok_or_else(Problem::unauthorized)?;
+    let (hash, now) = (tokens::hash(text), app.clock.now());
+    let token = if text.starts_with("sfo_") {
+        let access = app.store.live_access(&hash, now).await?;
+        // A token that was given for another address of this service is none here.
+        let access = access.filter(|access| access.family.resource == app.config.resource());
+        let access = access.ok_or_else(Problem::unauthorized)?;
+        // Noted once a minute; most requests write nothing.
+        if access.family.last_used_at.is_none_or(|at| at < now - 60_000) {
+            app.store.touch_family(&access.family.id, now).await?;
+        }
+        of_client(access)
+    } else {
+        let token = app.store.live_token(&hash, now).await?;
+        let token = token.filter(|token| token.kind == Kind::Bearer);
+        token.ok_or_else(Problem::unauthorized)?
+    };
     let tenant = app.store.tenant(&token.tenant_id).await?;
     let tenant = tenant.ok_or_else(Problem::unauthorized)?;
     if tenant.suspended_at.is_some() {
@@ -48,6 +63,87 @@ pub(super) async fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Probl
         ));
     }
     Ok(Grant { tenant, token })
+}
+
+/// A client's access token in the form of a static one: its id is the connection's.
+fn of_client(access: Access) -> Token {
+    let family = access.family;
+    Token {
+        id: family.id,
+        tenant_id: family.tenant_id,
+        member_id: Some(family.member_id),
+        kind: Kind::Bearer,
+        name: family.client_name.clone(),
+        client: Some(family.client_name),
+        form: Some("remote".to_owned()),
+        scopes: scopes::both(&access.scopes, &access.member_scopes).to_owned(),
+        created_at: family.created_at,
+        expires_at: Some(access.expires_at),
+        last_used_at: family.last_used_at,
+        used_at: None,
+        revoked_at: None,
+    }
+}
+
+/// Tells a client where it gets a token, and that the one it sent is none.
+pub(super) fn challenge(app: &App, response: &mut Response, was_sent: bool) {
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return;
+    }
+    let error = if was_sent {
+        "error=\"invalid_token\", "
+    } else {
+        ""
+    };
+    let metadata = app.config.resource_metadata();
+    let scope = scopes::READ;
+    say(
+        response,
+        &format!("Bearer {error}resource_metadata=\"{metadata}\", scope=\"{scope}\""),
+    );
+}
+
+fn say(response: &mut Response, challenge: &str) {
+    if let Ok(value) = HeaderValue::from_str(challenge) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
+    }
+}
+
+/// The refusal of a tool that creates, for a token that may only read; the client can ask the person for more.
+pub(super) fn too_weak(app: &App, grant: &Grant, message: &Message<'_>) -> Option<Response> {
+    if message.method != "tools/call" || scopes::writes(&grant.token.scopes) {
+        return None;
+    }
+    let tool = message.params.text("name")?;
+    if !creates(&tool) {
+        return None;
+    }
+    let detail = format!(
+        "`{tool}` creates something, and this connection may only read. Connect again and tick that it may create; if there is no such box, ask an owner of the company."
+    );
+    let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail);
+    let mut response = axum::response::IntoResponse::into_response(problem);
+    let (metadata, scope) = (app.config.resource_metadata(), scopes::ALL);
+    say(
+        &mut response,
+        &format!(
+            "Bearer error=\"insufficient_scope\", scope=\"{scope}\", resource_metadata=\"{metadata}\", error_description=\"this tool creates something\""
+        ),
+    );
+    Some(response)
+}
+
+/// Whether a tool is one that creates; the catalogue is the same in every process.
+fn creates(name: &str) -> bool {
+    static CREATING: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock::new(|| {
+        let all = [Toolset::Core, Toolset::Dispatch, Toolset::Extra];
+        let tools = tools::catalog(&all, false).into_iter();
+        let creating = tools.filter(|tool| tool.access == ToolAccess::Creates);
+        creating.map(|tool| tool.name).collect()
+    });
+    CREATING.contains(&name)
 }
 
 /// The page a request comes from, where a browser says one; a foreign page is refused before anything else.

@@ -38,9 +38,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     if request.method() == Method::OPTIONS {
         return access::preflight(origin);
     }
+    let was_sent = request.headers().contains_key(header::AUTHORIZATION);
     let mut response = answered(&app, request)
         .await
         .unwrap_or_else(IntoResponse::into_response);
+    access::challenge(&app, &mut response, was_sent);
     access::open_to(&mut response, origin);
     response
 }
@@ -75,6 +77,9 @@ async fn answered(app: &Arc<App>, request: Request) -> Result<Response, Problem>
         Ok(era) => era,
         Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
     };
+    if let Some(refused) = access::too_weak(app, &grant, &message) {
+        return Ok(refused);
+    }
     Ok(serve(app, &grant, era, &message).await)
 }
 

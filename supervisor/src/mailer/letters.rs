@@ -32,6 +32,8 @@ pub enum Kind {
     Known { company: String, code: SecretString },
     /// Somebody of a company signs in, on a machine or in a browser.
     SignIn { code: SecretString },
+    /// An owner of a company lets the address in.
+    Invited { company: String },
     /// A sign-in with an address that nobody has signed up with.
     NoAccount,
 }
@@ -53,6 +55,7 @@ impl Kind {
             Self::SignUp { .. } => "sign_up",
             Self::Known { .. } => "known",
             Self::SignIn { .. } => "sign_in",
+            Self::Invited { .. } => "invited",
             Self::NoAccount => "no_account",
         }
     }
@@ -63,6 +66,7 @@ impl Kind {
             Self::SignUp { .. } => "Your sign-up code",
             Self::Known { .. } => "Your code to reconnect Service Fusion",
             Self::SignIn { .. } => "Your sign-in code",
+            Self::Invited { .. } => "You are invited to Service Fusion for AI assistants",
             Self::NoAccount => "You are not signed up here yet",
         }
     }
@@ -92,6 +96,7 @@ impl Letter {
                 (code.expose_secret(), company.as_str())
             }
             Kind::SignIn { code } => (code.expose_secret(), ""),
+            Kind::Invited { company } => ("", company.as_str()),
             Kind::NoAccount => ("", ""),
         };
         let (kind, url) = (self.kind.name(), public_url);
@@ -191,6 +196,7 @@ mod tests {
                 code: code(),
             },
             Kind::SignIn { code: code() },
+            Kind::Invited { company: company() },
             Kind::NoAccount,
         ] {
             insta::assert_snapshot!(kind.name(), steady(&mail(kind)));
