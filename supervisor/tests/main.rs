@@ -15,6 +15,7 @@ mod bundles;
 mod devices;
 mod gateway;
 mod mail;
+mod oauth;
 mod serving;
 mod signup;
 mod support;

@@ -13,7 +13,11 @@ mod service;
 pub(crate) mod statements;
 pub(crate) mod usage;
 
-pub(crate) use self::{database::Database, program::sf_mcp, service::Service};
+pub(crate) use self::{
+    database::Database,
+    program::sf_mcp,
+    service::{Around, Service},
+};
 
 /// Waits until `check` answers something, for a limited time.
 pub(crate) async fn until<T, F: Future<Output = Option<T>>>(

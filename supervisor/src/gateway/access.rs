@@ -44,7 +44,11 @@ pub(super) async fn grant(app: &App, headers: &HeaderMap) -> Result<Grant, Probl
         let access = access.filter(|access| access.family.resource == app.config.resource());
         let access = access.ok_or_else(Problem::unauthorized)?;
         // Noted once a minute; most requests write nothing.
-        if access.family.last_used_at.is_none_or(|at| at < now - 60_000) {
+        if access
+            .family
+            .last_used_at
+            .is_none_or(|at| at < now - 60_000)
+        {
             app.store.touch_family(&access.family.id, now).await?;
         }
         of_client(access)
