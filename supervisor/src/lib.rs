@@ -15,6 +15,7 @@ pub mod children;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod devices;
 pub mod email;
 pub mod error;

@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, devices, error::Problem, gateway, members, oauth, openapi, signup,
-    token, usage, web,
+    account, app::App, bundles, connections, devices, error::Problem, gateway, members, oauth,
+    openapi, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -77,6 +77,8 @@ fn companies() -> Router<Arc<App>> {
         .route("/api/devices/{id}", delete(devices::revoke))
         .route("/api/members", post(members::invite).get(members::list))
         .route("/api/members/{id}", delete(members::remove))
+        .route("/api/connections", get(connections::list))
+        .route("/api/connections/{id}", delete(connections::end))
         .route("/api/export", get(account::export))
         .route("/api/tenant", delete(account::remove))
 }

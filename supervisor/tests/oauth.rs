@@ -7,12 +7,14 @@ use sf_mcp::sandbox;
 use sf_supervisor::store::Member;
 use sha2::{Digest, Sha256};
 
+use self::browser::Browser;
 use crate::support::{Service, sf_mcp};
 
 const OWNER: &str = "owner@example.com";
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const REDIRECT: &str = "http://127.0.0.1:3118/callback";
 
+mod browser;
 mod members;
 mod refusals;
 mod tokens;
@@ -89,160 +91,6 @@ fn request(service: &Service, client_id: &str, changes: &[(&str, &str)]) -> Stri
     encoded(&pairs)
 }
 
-/// What came back, and the page.
-struct Page {
-    status: u16,
-    location: Option<String>,
-    html: String,
-    headers: reqwest::header::HeaderMap,
-}
-
-impl Page {
-    /// The value of a hidden field.
-    fn field(&self, name: &str) -> String {
-        let start = format!("name=\"{name}\" value=\"");
-        let (_, rest) = self
-            .html
-            .split_once(&start)
-            .unwrap_or_else(|| panic!("no {name}: {}", self.html));
-        let (value, _) = rest.split_once('"').unwrap();
-        value
-            .replace("&#38;", "&")
-            .replace("&amp;", "&")
-            .replace("&#60;", "<")
-            .replace("&#62;", ">")
-    }
-
-    /// The parameters with which the browser is sent back.
-    fn sent(&self) -> std::collections::HashMap<String, String> {
-        let location = self
-            .location
-            .as_deref()
-            .unwrap_or_else(|| panic!("{} {}", self.status, self.html));
-        let url = url::Url::parse(location).unwrap();
-        let pairs: Vec<_> = url.query_pairs().into_owned().collect();
-        let count = pairs.len();
-        let map: std::collections::HashMap<_, _> = pairs.into_iter().collect();
-        assert_eq!(map.len(), count, "{location}");
-        map
-    }
-}
-
-/// A person's browser: cookies, and forms that say where they come from.
-#[derive(Clone)]
-struct Browser {
-    http: reqwest::Client,
-    url: String,
-    cookie: Option<String>,
-    origin: Option<String>,
-}
-
-impl Browser {
-    fn new(service: &Service) -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        Self {
-            http: http.build().unwrap(),
-            url: service.url.clone(),
-            cookie: None,
-            origin: Some(service.url.clone()),
-        }
-    }
-
-    async fn send(&mut self, mut request: reqwest::RequestBuilder) -> Page {
-        if let Some(cookie) = &self.cookie {
-            request = request.header("cookie", cookie);
-        }
-        let answer = request.send().await.unwrap();
-        if let Some(cookie) = answer.headers().get("set-cookie") {
-            let text = cookie.to_str().unwrap();
-            assert!(text.contains("; HttpOnly; SameSite=Lax"), "{text}");
-            self.cookie = Some(text.split(';').next().unwrap().to_owned());
-        }
-        let headers = answer.headers().clone();
-        Page {
-            status: answer.status().as_u16(),
-            location: headers
-                .get("location")
-                .map(|value| value.to_str().unwrap().to_owned()),
-            html: answer.text().await.unwrap(),
-            headers,
-        }
-    }
-
-    async fn open(&mut self, query: &str) -> Page {
-        let request = self
-            .http
-            .get(format!("{}/oauth/authorize?{query}", self.url));
-        self.send(request).await
-    }
-
-    async fn post(&mut self, path: &str, form: &[(&str, &str)]) -> Page {
-        let mut request = self
-            .http
-            .post(format!("{}{path}", self.url))
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(encoded(form));
-        if let Some(origin) = &self.origin {
-            request = request.header("origin", origin);
-        }
-        self.send(request).await
-    }
-
-    /// Sends a page's form with further fields.
-    async fn submit(&mut self, page: &Page, path: &str, more: &[(&str, &str)]) -> Page {
-        let (request, token) = (page.field("request"), page.field("form_token"));
-        let mut form = vec![
-            ("request", request.as_str()),
-            ("form_token", token.as_str()),
-        ];
-        form.extend_from_slice(more);
-        self.post(path, &form).await
-    }
-
-    /// Signs in and returns the consent page.
-    async fn sign_in(&mut self, service: &Service, query: &str, email: &str) -> Page {
-        let page = self.open(query).await;
-        assert_eq!(page.status, 200, "{}", page.html);
-        let before = service.mails_now(email).len();
-        let page = self
-            .submit(&page, "/oauth/sign-in", &[("email", email)])
-            .await;
-        assert_eq!(page.status, 200, "{}", page.html);
-        assert!(page.html.contains("autocomplete=\"one-time-code\""));
-        let mails = service.mails(email, before + 1).await;
-        let code = digits(mails.last().unwrap());
-        let planted = self.cookie.clone();
-        let page = self
-            .submit(&page, "/oauth/code", &[("email", email), ("otp", &code)])
-            .await;
-        assert_eq!(page.status, 303, "{}", page.html);
-        assert_ne!(self.cookie, planted, "the session id changes");
-        let location = page.location.unwrap();
-        let (_, query) = location.split_once('?').unwrap();
-        self.open(query).await
-    }
-
-    /// Allows what the consent page says and returns the code.
-    async fn allow(&mut self, page: &Page, write: bool) -> String {
-        let tenant = page.field("tenant_id");
-        let mut more = vec![("tenant_id", tenant.as_str()), ("decision", "allow")];
-        if write {
-            more.push(("write", "yes"));
-        }
-        let page = self.submit(page, "/oauth/consent", &more).await;
-        page.sent()["code"].clone()
-    }
-}
-
-/// The six digits of a mail.
-fn digits(mail: &str) -> String {
-    mail.lines()
-        .map(str::trim)
-        .find(|line| line.len() == 6 && line.bytes().all(|byte| byte.is_ascii_digit()))
-        .unwrap()
-        .to_owned()
-}
-
 async fn post_form(service: &Service, path: &str, form: &[(&str, &str)]) -> (u16, Value) {
     let answer = service
         .http
@@ -316,7 +164,8 @@ async fn call(service: &Service, token: &str, tool: &str) -> (u16, String, Value
 }
 
 fn text<'a>(answer: &'a Value, name: &str) -> &'a str {
-    answer[name].as_str().unwrap_or_else(|| panic!("{answer}"))
+    assert!(answer[name].is_string(), "no {name}: {answer}");
+    answer[name].as_str().unwrap()
 }
 
 #[tokio::test]
@@ -394,7 +243,7 @@ async fn a_person_connects_a_client_and_it_calls_tools() {
         "{policy}"
     );
     assert!(
-        policy.contains("form-action 'self' http://127.0.0.1:3118;"),
+        policy.contains("form-action 'self' http: https:;"),
         "{policy}"
     );
     assert_eq!(page.headers["x-frame-options"], "DENY");

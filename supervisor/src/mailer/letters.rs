@@ -30,8 +30,11 @@ pub enum Kind {
     SignUp { company: String, code: SecretString },
     /// The address owns a company already; the code leads to it.
     Known { company: String, code: SecretString },
-    /// Somebody of a company signs in, on a machine or in a browser.
-    SignIn { code: SecretString },
+    /// Somebody of a company signs in, on a machine or, for an AI client that calls itself so, in a browser.
+    SignIn {
+        code: SecretString,
+        client: Option<String>,
+    },
     /// An owner of a company lets the address in.
     Invited { company: String },
     /// A sign-in with an address that nobody has signed up with.
@@ -81,6 +84,7 @@ macro_rules! form {
             kind: &'a str,
             code: &'a str,
             company: &'a str,
+            client: &'a str,
             url: &'a str,
         }
     };
@@ -95,21 +99,27 @@ impl Letter {
             Kind::SignUp { company, code } | Kind::Known { company, code } => {
                 (code.expose_secret(), company.as_str())
             }
-            Kind::SignIn { code } => (code.expose_secret(), ""),
+            Kind::SignIn { code, .. } => (code.expose_secret(), ""),
             Kind::Invited { company } => ("", company.as_str()),
             Kind::NoAccount => ("", ""),
+        };
+        let client = match &self.kind {
+            Kind::SignIn { client, .. } => client.as_deref().unwrap_or_default(),
+            _ => "",
         };
         let (kind, url) = (self.kind.name(), public_url);
         let text = Text {
             kind,
             code,
             company,
+            client,
             url,
         };
         let html = Html {
             kind,
             code,
             company,
+            client,
             url,
         };
         let (text, html) = (text.render()?, html.render()?);
@@ -195,7 +205,10 @@ mod tests {
                 company: company(),
                 code: code(),
             },
-            Kind::SignIn { code: code() },
+            Kind::SignIn {
+                code: code(),
+                client: Some("Claude".to_owned()),
+            },
             Kind::Invited { company: company() },
             Kind::NoAccount,
         ] {

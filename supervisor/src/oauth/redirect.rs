@@ -86,10 +86,11 @@ pub(super) fn host(uri: &str) -> String {
         .unwrap_or_default()
 }
 
-/// What a page's `form-action` must allow so that its form may lead there.
+/// What a page's `form-action` must allow so that its form may lead there. Browsers apply it to every redirect that
+/// follows, and clients send people on from their callback, so it names schemes.
 pub(super) fn form_target(uri: &str) -> String {
     match Url::parse(uri) {
-        Ok(url) if matches!(url.scheme(), "https" | "http") => url.origin().ascii_serialization(),
+        Ok(url) if url.scheme() == "http" => "http: https:".to_owned(),
         Ok(url) => format!("{}:", url.scheme()),
         Err(_) => String::new(),
     }

@@ -67,13 +67,11 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
     let redirect_uris = redirect_uris(&said)?;
     let name = name(&said, &redirect_uris)?;
     expect_code(&said)?;
-    let method = match said
+    let method = said
         .get("token_endpoint_auth_method")
         .and_then(Value::as_str)
-    {
-        Some(method @ ("client_secret_post" | "client_secret_basic")) => method,
-        _ => "none",
-    };
+        .filter(|method| ["client_secret_post", "client_secret_basic"].contains(method))
+        .unwrap_or("none");
     let secret = (method != "none")
         .then(|| tokens::with_prefix("sfx_"))
         .transpose()?;

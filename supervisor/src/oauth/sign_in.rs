@@ -57,19 +57,22 @@ pub(super) async fn address(
         let problem = "Give one e-mail address, such as name@example.com.";
         return sign_in_page(&app, browser, &asked, StatusCode::BAD_REQUEST, problem);
     };
-    match send(&app, source, &email).await {
+    match send(&app, source, &email, &asked.client.name).await {
         Ok(()) => code_page(&app, browser, &asked, &email, StatusCode::OK, ""),
         Err(problem) => sign_in_page(&app, browser, &asked, problem.status, &problem.detail),
     }
 }
 
-async fn send(app: &App, source: Source, email: &Email) -> Result<(), Problem> {
+async fn send(app: &App, source: Source, email: &Email, client: &str) -> Result<(), Problem> {
     let code = app.codes.create(email, &source.network(), None).await?;
     let known = app.store.memberships(email.as_str()).await?;
     let kind = if known.is_empty() {
         Mail::NoAccount
     } else {
-        Mail::SignIn { code }
+        Mail::SignIn {
+            code,
+            client: Some(client.to_owned()),
+        }
     };
     app.mailer.send(Letter {
         to: email.clone(),

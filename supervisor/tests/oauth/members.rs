@@ -165,3 +165,68 @@ async fn a_suspended_company_is_refused_at_the_next_request() {
     );
     service.stop().await;
 }
+
+#[tokio::test]
+async fn people_see_and_end_the_clients_they_connected() {
+    let (service, owner) = inhabited().await;
+    let token = bearer(&service, &owner).await;
+    let bert = "bert@example.com";
+    let (_, invited) = invite(&service, &token, &json!({"email": bert})).await;
+    let member = text(&invited, "id");
+    let member = service
+        .app
+        .store
+        .member(&owner.tenant_id, member)
+        .await
+        .unwrap()
+        .unwrap();
+    let colleague = bearer(&service, &member).await;
+    service.mails(bert, 1).await;
+    let client_id = client(&service).await;
+    let owners = connected(&service, &client_id, OWNER, false).await;
+    let berts = connected(&service, &client_id, bert, false).await;
+
+    let list = service
+        .get("/api/connections")
+        .bearer_auth(&colleague)
+        .send()
+        .await
+        .unwrap();
+    let list: Value = serde_json::from_str(&list.text().await.unwrap()).unwrap();
+    let id_of = |member: &str| {
+        let all = list["connections"].as_array().unwrap();
+        let found = all
+            .iter()
+            .find(|connection| connection["member_id"] == member);
+        text(found.unwrap(), "id").to_owned()
+    };
+    let (owners_id, berts_id) = (id_of(&owner.id), id_of(&member.id));
+    let end = async |token: &str, id: &str| {
+        let url = format!("{}/api/connections/{id}", service.url);
+        let request = service.http.delete(url).bearer_auth(token);
+        request.send().await.unwrap().status().as_u16()
+    };
+    let stranger = company(&service, "Cool Air", "other@example.com").await;
+    let stranger = bearer(&service, &stranger).await;
+    assert_eq!(end(&stranger, &berts_id).await, 404);
+    assert_eq!(end(&colleague, &owners_id).await, 403);
+    assert_eq!(end(&colleague, &berts_id).await, 204);
+    assert_eq!(end(&token, &berts_id).await, 404);
+    assert_eq!(
+        call(&service, text(&berts, "access_token"), "get_dispatch_board")
+            .await
+            .0,
+        401
+    );
+    assert_eq!(
+        call(
+            &service,
+            text(&owners, "access_token"),
+            "get_dispatch_board"
+        )
+        .await
+        .0,
+        200
+    );
+    service.stop().await;
+}
