@@ -76,6 +76,17 @@ async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
             })
         })
         .collect();
+    let connections = store.families_of(&tenant.id, app.clock.now()).await?;
+    let connections: Vec<_> = connections
+        .iter()
+        .map(|family| {
+            json!({
+                "id": family.id, "member_id": family.member_id, "client_id": family.client_id,
+                "client": family.client_name, "host": family.client_host, "scopes": family.scopes,
+                "created_at": family.created_at, "last_used_at": family.last_used_at, "expires_at": family.expires_at,
+            })
+        })
+        .collect();
     let entries = store.entries(Some(&tenant.id), ENTRIES).await?;
     let entries: Vec<_> = entries
         .iter()
@@ -95,6 +106,7 @@ async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
         "connection": connection,
         "service_fusion_account": app.vault.account(&tenant.id).await?,
         "members": members,
+        "connections": connections,
         "tokens": tokens,
         "audit": entries,
         "usage_days": store.days_of(&tenant.id).await?,

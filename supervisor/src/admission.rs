@@ -68,6 +68,8 @@ pub struct Admission {
     clock: Clock,
     tiers: BTreeMap<String, Tier>,
     default_tier: String,
+    /// The address of the hosted endpoint, as clients ask for tokens for it.
+    resource: String,
     known: RwLock<HashMap<Arc<str>, Entry>>,
     spent: Mutex<HashMap<String, Spent>>,
     seen: Seen,
@@ -99,6 +101,7 @@ impl Admission {
             clock: clock.clone(),
             tiers: config.tiers.clone(),
             default_tier: config.default_tier.clone(),
+            resource: config.resource(),
             known: RwLock::default(),
             spent: Mutex::default(),
             seen: Seen::default(),
@@ -182,7 +185,11 @@ impl Admission {
         now: i64,
     ) -> Option<Known> {
         let mut table = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(holder) = holder else {
+        let here = |holder: &Holder| {
+            let resource = holder.resource.as_deref();
+            resource.is_none_or(|resource| resource == self.resource)
+        };
+        let Some(holder) = holder.filter(here) else {
             table.remove(hash);
             return None;
         };

@@ -167,6 +167,7 @@ struct File {
     trusted_proxies: Option<Vec<String>>,
     log: Option<String>,
     default_tier: Option<String>,
+    refresh_grace: Option<u16>,
     tiers: BTreeMap<String, Tier>,
 }
 
@@ -239,6 +240,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     pub log: String,
     pub default_tier: String,
+    /// Milliseconds in which an OAuth client may repeat the refresh token before its newest one.
+    pub refresh_grace: i64,
     pub tiers: BTreeMap<String, Tier>,
     /// Where `--dev` keeps its files, and the default database.
     pub state_folder: PathBuf,
@@ -261,6 +264,26 @@ pub struct Limits {
     pub burst: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_day: Option<u32>,
+}
+
+impl Config {
+    /// This service as an OAuth server: the same bytes wherever it is named.
+    pub fn issuer(&self) -> &str {
+        &self.public_url
+    }
+
+    /// The address that people give their AI client, and that tokens are for.
+    pub fn resource(&self) -> String {
+        format!("{}/mcp", self.public_url)
+    }
+
+    /// Where a client learns how to get a token (RFC 9728).
+    pub fn resource_metadata(&self) -> String {
+        format!(
+            "{}/.well-known/oauth-protected-resource/mcp",
+            self.public_url
+        )
+    }
 }
 
 impl Limits {
@@ -355,6 +378,7 @@ impl Settings {
                     .unwrap_or_default(),
             )?,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            refresh_grace: refresh_grace(file.refresh_grace)?,
             default_tier,
             tiers,
             state_folder,
@@ -488,6 +512,19 @@ fn tiers(
             accepted: "it must be the name of a tier",
         })
     }
+}
+
+/// Half an hour is what the most forgetful clients need; longer would hide a thief.
+fn refresh_grace(seconds: Option<u16>) -> Result<i64, Error> {
+    let seconds = seconds.unwrap_or(60);
+    if seconds <= 1800 {
+        return Ok(i64::from(seconds) * 1000);
+    }
+    Err(Error::Value {
+        name: "refresh_grace",
+        value: seconds.to_string(),
+        accepted: "it must be 0 to 1800 seconds",
+    })
 }
 
 fn beside_this_program() -> PathBuf {

@@ -56,7 +56,7 @@ pub async fn sign_in(
     let kind = if known.is_empty() {
         Mail::NoAccount
     } else {
-        Mail::SignIn { code }
+        Mail::SignIn { code, client: None }
     };
     app.mailer.send(Letter {
         to: email,

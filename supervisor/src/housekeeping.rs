@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_mins(10);
 /// Sweeps every ten minutes until `stop`. Several replicas may do so at once.
 pub async fn run(app: Arc<App>, stop: CancellationToken) {
     loop {
-        match sweep(&app.store, app.clock.now()).await {
+        match sweep(&app.store, app.clock.now(), app.config.refresh_grace).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "old rows are removed"),
             Err(problem) => tracing::warn!(%problem, "old rows stay a while longer"),
@@ -31,10 +31,11 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 }
 
 /// Removes old events, counters, codes and pending browser sign-ins; returns how many rows.
-pub async fn sweep(store: &Store, now: i64) -> Result<u64, store::Error> {
+pub async fn sweep(store: &Store, now: i64, refresh_grace: i64) -> Result<u64, store::Error> {
     let events = store.forget_usage(now - EVENTS).await?;
     let counters = store.forget_counters(now).await?;
     let codes = store.forget_codes(now).await?;
     let grants = store.forget_browser_grants(now).await?;
+    store.forget_oauth(now, refresh_grace).await?;
     Ok(events + counters + codes + grants)
 }

@@ -76,6 +76,15 @@ impl MasterKeys {
     }
 }
 
+impl MasterKeys {
+    /// What a form of a signed-in browser carries, for this browser and this request alone.
+    pub fn form_token(&self, browser: &str, request: &str) -> String {
+        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+        let key = self.current.derive("sf-supervisor forms");
+        URL_SAFE_NO_PAD.encode(key.hash(format!("{browser}\n{request}").as_bytes()))
+    }
+}
+
 fn current(config: &Config) -> Result<SealingKey, Error> {
     if let Some(text) = variable("SF_SUPERVISOR_MASTER_KEY") {
         return key(&Zeroizing::new(text), "SF_SUPERVISOR_MASTER_KEY");

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
 };
 
-use crate::{account, bundles, devices, error, signup, token, usage};
+use crate::{account, bundles, connections, devices, error, members, signup, token, usage};
 
 /// Each handler with `#[utoipa::path]` is named here once.
 #[derive(OpenApi)]
@@ -34,6 +34,11 @@ use crate::{account, bundles, devices, error, signup, token, usage};
         token::token,
         usage::ingest::post,
         usage::report::get,
+        connections::list,
+        connections::end,
+        members::invite,
+        members::list,
+        members::remove,
         account::export,
         account::remove,
     ),

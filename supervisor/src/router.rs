@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, devices, error::Problem, first_page, gateway, openapi, signup,
-    token, usage, web,
+    account, app::App, bundles, connections, devices, error::Problem, first_page, gateway, members,
+    oauth, openapi, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -28,6 +28,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(companies())
         .merge(bundles::routes())
         .merge(gateway::routes())
+        .merge(oauth::routes())
         .merge(installs())
         .merge(usage::routes())
         .fallback(async || Problem::not_found("page"))
@@ -75,6 +76,10 @@ fn companies() -> Router<Arc<App>> {
         .route("/api/devices", post(devices::enrol).get(devices::list))
         .route("/api/devices/self", delete(devices::leave))
         .route("/api/devices/{id}", delete(devices::revoke))
+        .route("/api/members", post(members::invite).get(members::list))
+        .route("/api/members/{id}", delete(members::remove))
+        .route("/api/connections", get(connections::list))
+        .route("/api/connections/{id}", delete(connections::end))
         .route("/api/export", get(account::export))
         .route("/api/tenant", delete(account::remove))
 }

@@ -8,12 +8,15 @@ mod audit;
 pub mod backup;
 mod beside;
 mod browser_grants;
+mod clients;
 mod codes;
 mod counters;
 mod credentials;
 mod data_keys;
 mod export;
+mod grants;
 mod members;
+mod sessions;
 mod settings;
 mod spent;
 mod tables;
@@ -39,9 +42,11 @@ pub use self::{
     audit::Entry,
     beside::known_schema,
     browser_grants::BrowserGrant,
+    clients::OauthClient,
     codes::{NewCode, TRIES_PER_CODE, Tried},
     credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
+    grants::{Family, Issue, NewCode as NewOauthCode, Successor, TakenCode},
     members::{Member, Role},
     spent::{Charge, Holder, Watch},
     tenants::Tenant,

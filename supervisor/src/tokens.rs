@@ -50,11 +50,15 @@ pub struct New {
 
 /// Makes a token; only the caller ever sees it.
 pub fn generate(kind: Kind) -> Result<New, getrandom::Error> {
+    with_prefix(kind.prefix())
+}
+
+/// Makes what is no token of the table of tokens, but looks and is stored like one.
+pub fn with_prefix(prefix: &str) -> Result<New, getrandom::Error> {
     let mut bytes = Zeroizing::new([0u8; 32]);
     getrandom::fill(bytes.as_mut_slice())?;
     let token = SecretString::from(format!(
-        "{}{}",
-        kind.prefix(),
+        "{prefix}{}",
         URL_SAFE_NO_PAD.encode(bytes.as_slice())
     ));
     let hash = hash(token.expose_secret());

@@ -16,6 +16,7 @@ mod devices;
 mod gateway;
 mod killed;
 mod mail;
+mod oauth;
 mod serving;
 mod signup;
 mod support;

@@ -342,7 +342,7 @@ async fn events_are_forgotten_after_ninety_days_and_sums_stay() {
 
     service.app.clock.advance(61 * DAY);
     let swept = service.app.clock.now();
-    sf_supervisor::housekeeping::sweep(&service.app.store, swept)
+    sf_supervisor::housekeeping::sweep(&service.app.store, swept, 60_000)
         .await
         .unwrap();
 

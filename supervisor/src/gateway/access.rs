@@ -7,11 +7,15 @@ use axum::{
     response::Response,
 };
 
+use sf_mcp::{config::Toolset, server::tool::Access as ToolAccess, tools};
+
 use crate::{
     admission::{Admitted, Known},
     app::App,
     error::Problem,
+    gateway::envelope::Message,
     rate::Standing,
+    scopes,
     store::{Tenant, Token},
     tokens::{self, Kind},
     web,
@@ -65,6 +69,67 @@ fn granted(known: Known) -> Result<Grant, Problem> {
         token: Arc::clone(&known.token),
         known,
     })
+}
+
+/// Tells a client where it gets a token, and that the one it sent is none.
+pub(super) fn challenge(app: &App, response: &mut Response, was_sent: bool) {
+    if response.status() != StatusCode::UNAUTHORIZED {
+        return;
+    }
+    let error = if was_sent {
+        "error=\"invalid_token\", "
+    } else {
+        ""
+    };
+    let metadata = app.config.resource_metadata();
+    let scope = scopes::READ;
+    say(
+        response,
+        &format!("Bearer {error}resource_metadata=\"{metadata}\", scope=\"{scope}\""),
+    );
+}
+
+fn say(response: &mut Response, challenge: &str) {
+    if let Ok(value) = HeaderValue::from_str(challenge) {
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
+    }
+}
+
+/// The refusal of a tool that creates, for a token that may only read; the client can ask the person for more.
+pub(super) fn too_weak(app: &App, grant: &Grant, message: &Message<'_>) -> Option<Response> {
+    if message.method != "tools/call" || scopes::writes(&grant.token.scopes) {
+        return None;
+    }
+    let tool = message.params.text("name")?;
+    if !creates(&tool) {
+        return None;
+    }
+    let detail = format!(
+        "`{tool}` creates something, and this connection may only read. Connect again and tick that it may create; if there is no such box, ask an owner of the company."
+    );
+    let problem = Problem::new(StatusCode::FORBIDDEN, "insufficient_scope", detail);
+    let mut response = axum::response::IntoResponse::into_response(problem);
+    let (metadata, scope) = (app.config.resource_metadata(), scopes::ALL);
+    say(
+        &mut response,
+        &format!(
+            "Bearer error=\"insufficient_scope\", scope=\"{scope}\", resource_metadata=\"{metadata}\", error_description=\"this tool creates something\""
+        ),
+    );
+    Some(response)
+}
+
+/// Whether a tool is one that creates; the catalogue is the same in every process.
+fn creates(name: &str) -> bool {
+    static CREATING: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock::new(|| {
+        let all = [Toolset::Core, Toolset::Dispatch, Toolset::Extra];
+        let tools = tools::catalog(&all, false).into_iter();
+        let creating = tools.filter(|tool| tool.access == ToolAccess::Creates);
+        creating.map(|tool| tool.name).collect()
+    });
+    CREATING.contains(&name)
 }
 
 /// The page a request comes from, where a browser says one; a foreign page is refused before anything else.

@@ -44,9 +44,11 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
     if request.method() == Method::OPTIONS {
         return access::preflight(origin);
     }
+    let was_sent = request.headers().contains_key(header::AUTHORIZATION);
     let mut response = answered(&app, request)
         .await
         .unwrap_or_else(IntoResponse::into_response);
+    access::challenge(&app, &mut response, was_sent);
     access::open_to(&mut response, origin);
     response
 }
@@ -81,6 +83,9 @@ async fn judged(
 ) -> Result<Response, Problem> {
     let counts = tier::counts(era, &message.method, message.id.is_some());
     let (grant, standing) = access::admitted(app, grant, counts).await?;
+    if let Some(refused) = access::too_weak(app, &grant, message) {
+        return Ok(refused);
+    }
     let Some(standing) = standing else {
         return Ok(serve(app, &grant, era, message, None).await);
     };

@@ -30,8 +30,13 @@ pub enum Kind {
     SignUp { company: String, code: SecretString },
     /// The address owns a company already; the code leads to it.
     Known { company: String, code: SecretString },
-    /// Somebody of a company signs in, on a machine or in a browser.
-    SignIn { code: SecretString },
+    /// Somebody of a company signs in, on a machine or, for an AI client that calls itself so, in a browser.
+    SignIn {
+        code: SecretString,
+        client: Option<String>,
+    },
+    /// An owner of a company lets the address in.
+    Invited { company: String },
     /// A sign-in with an address that nobody has signed up with.
     NoAccount,
 }
@@ -53,6 +58,7 @@ impl Kind {
             Self::SignUp { .. } => "sign_up",
             Self::Known { .. } => "known",
             Self::SignIn { .. } => "sign_in",
+            Self::Invited { .. } => "invited",
             Self::NoAccount => "no_account",
         }
     }
@@ -63,6 +69,7 @@ impl Kind {
             Self::SignUp { .. } => "Your sign-up code",
             Self::Known { .. } => "Your code to reconnect Service Fusion",
             Self::SignIn { .. } => "Your sign-in code",
+            Self::Invited { .. } => "You are invited to Service Fusion for AI assistants",
             Self::NoAccount => "You are not signed up here yet",
         }
     }
@@ -77,6 +84,7 @@ macro_rules! form {
             kind: &'a str,
             code: &'a str,
             company: &'a str,
+            client: &'a str,
             url: &'a str,
         }
     };
@@ -91,20 +99,27 @@ impl Letter {
             Kind::SignUp { company, code } | Kind::Known { company, code } => {
                 (code.expose_secret(), company.as_str())
             }
-            Kind::SignIn { code } => (code.expose_secret(), ""),
+            Kind::SignIn { code, .. } => (code.expose_secret(), ""),
+            Kind::Invited { company } => ("", company.as_str()),
             Kind::NoAccount => ("", ""),
+        };
+        let client = match &self.kind {
+            Kind::SignIn { client, .. } => client.as_deref().unwrap_or_default(),
+            _ => "",
         };
         let (kind, url) = (self.kind.name(), public_url);
         let text = Text {
             kind,
             code,
             company,
+            client,
             url,
         };
         let html = Html {
             kind,
             code,
             company,
+            client,
             url,
         };
         let (text, html) = (text.render()?, html.render()?);
@@ -190,7 +205,11 @@ mod tests {
                 company: company(),
                 code: code(),
             },
-            Kind::SignIn { code: code() },
+            Kind::SignIn {
+                code: code(),
+                client: Some("Claude".to_owned()),
+            },
+            Kind::Invited { company: company() },
             Kind::NoAccount,
         ] {
             insta::assert_snapshot!(kind.name(), steady(&mail(kind)));

@@ -1,8 +1,9 @@
 //! People of a company, by e-mail address.
 
+use serde_json::json;
 use sqlx::Row as _;
 
-use super::{Error, Result, Row, Store};
+use super::{Entry, Error, Result, Row, Store, audit};
 use crate::ids;
 
 /// What a member may do with the company itself.
@@ -119,6 +120,86 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.as_ref().map(member).transpose()
+    }
+
+    /// Lets an address into a company, perhaps again; `None` when it is in already.
+    pub async fn invite(
+        &self,
+        tenant_id: &str,
+        email: &str,
+        scopes: &str,
+        actor: &str,
+        now: i64,
+    ) -> Result<Option<Member>> {
+        let mut transaction = self.begin().await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO members (id, tenant_id, email, role, scopes, created_at) VALUES ($1, $2, $3, 'member', $4, $5) \
+             ON CONFLICT (tenant_id, email) DO UPDATE SET id = excluded.id, role = excluded.role, scopes = excluded.scopes, \
+             created_at = excluded.created_at, removed_at = NULL WHERE members.removed_at IS NOT NULL RETURNING {COLUMNS}"
+        )))
+        .bind(ids::new("mem")?)
+        .bind(tenant_id)
+        .bind(email)
+        .bind(scopes)
+        .bind(now)
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(invited) = row.as_ref().map(member).transpose()? else {
+            return Ok(None);
+        };
+        let entry = Entry {
+            at: now,
+            actor: actor.to_owned(),
+            action: "member.invite".to_owned(),
+            tenant_id: Some(tenant_id.to_owned()),
+            before: None,
+            after: Some(
+                json!({"member": invited.id, "email": email, "scopes": scopes}).to_string(),
+            ),
+        };
+        audit::add(&mut transaction, &entry).await?;
+        transaction.commit().await?;
+        Ok(Some(invited))
+    }
+
+    /// Takes a person out of a company, with all tokens that are theirs; `false` when there is no such member.
+    pub async fn remove_member(&self, member: &Member, actor: &str, now: i64) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        let removed = sqlx::query(
+            "UPDATE members SET removed_at = $3 WHERE tenant_id = $1 AND id = $2 AND role <> 'owner' AND removed_at IS NULL",
+        )
+        .bind(&member.tenant_id)
+        .bind(&member.id)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        if removed.rows_affected() != 1 {
+            return Ok(false);
+        }
+        for statement in [
+            "UPDATE tokens SET revoked_at = $3 WHERE tenant_id = $1 AND member_id = $2 AND revoked_at IS NULL",
+            "UPDATE oauth_families SET revoked_at = $3, revoked_why = 'the person was removed', successor = NULL \
+             WHERE tenant_id = $1 AND member_id = $2 AND revoked_at IS NULL",
+        ] {
+            sqlx::query(statement)
+                .bind(&member.tenant_id)
+                .bind(&member.id)
+                .bind(now)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        let entry = Entry {
+            at: now,
+            actor: actor.to_owned(),
+            action: "member.remove".to_owned(),
+            tenant_id: Some(member.tenant_id.clone()),
+            before: Some(json!({"member": member.id, "email": member.email}).to_string()),
+            after: None,
+        };
+        audit::add(&mut transaction, &entry).await?;
+        transaction.commit().await?;
+        self.changed();
+        Ok(true)
     }
 }
 

@@ -23,6 +23,8 @@ pub struct Charge<'a> {
 pub struct Holder {
     pub token: Token,
     pub tenant: Tenant,
+    /// The address that a client's token was given for; it is good nowhere else.
+    pub resource: Option<String>,
 }
 
 /// Notices that anybody has written to an SQLite file.
@@ -32,17 +34,28 @@ pub struct Watch {
     version: i64,
 }
 
+/// Tokens of one shape: those given out as such, and those of clients that people let in, whose id is the
+/// connection's, while the connection and its person are good.
+const TOKENS: &str = "(SELECT id, tenant_id, member_id, kind, name, client, form, scopes, created_at, expires_at, last_used_at, \
+      used_at, revoked_at, CAST(NULL AS TEXT) AS resource FROM tokens WHERE hash = $1 \
+    UNION ALL SELECT f.id, f.tenant_id, f.member_id, 'bearer', f.client_name, f.client_name, 'remote', \
+      CASE WHEN a.scopes LIKE '%sf:write%' AND m.scopes LIKE '%sf:write%' THEN 'sf:read sf:write' ELSE 'sf:read' END, \
+      f.created_at, CASE WHEN f.expires_at < a.expires_at THEN f.expires_at ELSE a.expires_at END, f.last_used_at, \
+      CAST(NULL AS BIGINT), f.revoked_at, f.resource \
+    FROM oauth_access_tokens a JOIN oauth_families f ON f.id = a.family_id \
+      JOIN members m ON m.id = f.member_id AND m.tenant_id = f.tenant_id AND m.removed_at IS NULL \
+    WHERE a.hash = $1) k";
 const HOLDER: &str = "k.id, k.tenant_id, k.member_id, k.kind, k.name, k.client, k.form, k.scopes, k.created_at, \
-    k.expires_at, k.last_used_at, k.used_at, k.revoked_at, n.company, n.tier, n.limits, n.note, \
+    k.expires_at, k.last_used_at, k.used_at, k.revoked_at, k.resource, n.company, n.tier, n.limits, n.note, \
     n.created_at AS since, n.activated_at, n.suspended_at, n.suspended_why, n.seen_at";
-const GOOD: &str = "k.hash = $1 AND k.revoked_at IS NULL AND k.used_at IS NULL \
-    AND (k.expires_at IS NULL OR k.expires_at > $2)";
+const GOOD: &str =
+    "k.revoked_at IS NULL AND k.used_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)";
 
 impl Store {
     /// The holder of the token with that hash, unless the token is revoked, used up or expired.
     pub async fn holder(&self, hash: &str, now: i64) -> Result<Option<Holder>> {
         let row = sqlx::query(AssertSqlSafe(format!(
-            "SELECT {HOLDER} FROM tokens k JOIN tenants n ON n.id = k.tenant_id WHERE {GOOD}"
+            "SELECT {HOLDER} FROM {TOKENS} JOIN tenants n ON n.id = k.tenant_id WHERE {GOOD}"
         )))
         .bind(hash)
         .bind(now)
@@ -85,6 +98,7 @@ impl Store {
     pub async fn touch(&self, tokens: &[String], tenants: &[String], now: i64) -> Result<()> {
         for (table, column, ids) in [
             ("tokens", "last_used_at", tokens),
+            ("oauth_families", "last_used_at", tokens),
             ("tenants", "seen_at", tenants),
         ] {
             for part in ids.chunks(500) {
@@ -145,7 +159,7 @@ fn charging<'q>(hash: &'q str, charge: Charge<'q>, now: i64) -> Query<'q, Any, A
     let calls = format!("CASE WHEN s.day IN ($3, $3 + {DAY}) THEN s.calls ELSE 0 END");
     let fits = format!("{debt} + {CALL} <= $7 * {CALL} AND {calls} < $8");
     sqlx::query(AssertSqlSafe(format!(
-        "WITH who AS (SELECT {HOLDER} FROM tokens k JOIN tenants n ON n.id = k.tenant_id WHERE {GOOD}), \
+        "WITH who AS (SELECT {HOLDER} FROM {TOKENS} JOIN tenants n ON n.id = k.tenant_id WHERE {GOOD}), \
          charged AS (INSERT INTO spent AS s (tenant_id, debt, at, day, calls, verdict) \
            SELECT tenant_id, {CALL}, $2, $3, 1, 0 FROM who \
            WHERE suspended_at IS NULL AND tier = $4 AND COALESCE(limits, '') = $5 \
@@ -189,6 +203,7 @@ fn charged(row: &Row) -> Result<Option<(Spent, Verdict)>> {
 fn holder(row: &Row) -> Result<Holder> {
     Ok(Holder {
         token: tokens::token(row)?,
+        resource: row.try_get("resource")?,
         tenant: Tenant {
             id: row.try_get("tenant_id")?,
             company: row.try_get("company")?,
