@@ -32,7 +32,7 @@ async fn company(service: &Service, email: &str) -> String {
     let owner = service
         .app
         .store
-        .add_tenant("Acme Heating", email, "free", now)
+        .add_tenant("Acme Heating", email, "unlimited", now)
         .await
         .unwrap();
     let new = tokens::generate(Kind::Bearer).unwrap();

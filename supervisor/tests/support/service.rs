@@ -9,7 +9,7 @@ use sf_mcp::{
 use sf_supervisor::{
     app::App,
     clock::Clock,
-    config::{Config, Settings},
+    config::{Config, Settings, Tier},
     master_key::MasterKeys,
     router::router,
     server,
@@ -106,6 +106,13 @@ impl Service {
             ..Settings::default()
         };
         let mut config = settings.resolve().unwrap();
+        // For tests whose subject is not the tiers.
+        let unlimited = Tier {
+            per_minute: 1_000_000,
+            burst: 1_000_000,
+            per_day: 100_000_000,
+        };
+        config.tiers.insert("unlimited".to_owned(), unlimited);
         change(&mut config);
         let app = App::open(config, around.master.clone(), around.clock.clone());
         let app = app.await.unwrap();
