@@ -39,7 +39,7 @@ pub use self::{
     members::{Member, Role},
     tenants::Tenant,
     tokens::{NewToken, Token},
-    usage::{By, Origin, Sum, UsageEvent, UsageSource},
+    usage::{By, CLIENTS_A_DAY, OTHER, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.
