@@ -63,7 +63,7 @@ impl App {
         vault.refuse_another_key().await?;
         store.migrate().await?;
         vault.mark().await?;
-        let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
+        let codes = OneTimeCodes::new(store.clone(), vault.clone(), clock.clone());
         let mailer = Mailer::start(&config)?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -97,11 +97,19 @@ impl App {
         }))
     }
 
+    /// What takes its time begins to end beside the last requests: no renewal begins, and mails get their last try.
+    pub async fn wind_down(&self) {
+        self.mailer.hurry();
+        self.broker.close().await;
+    }
+
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
-        self.children.drain().await;
-        self.mailer.close().await;
-        self.broker.close().await;
+        tokio::join!(
+            self.children.drain(),
+            self.mailer.close(),
+            self.broker.close()
+        );
         self.store.close().await;
     }
 }
