@@ -424,7 +424,10 @@ async fn known_and_unknown_addresses_cost_the_same_statements() {
             let form = json!({"company": "Elm Plumbing", "email": email});
             let answer = service.post(path, &form).send().await.unwrap();
             assert_eq!(answer.status(), 202);
-            seen.push(statements.seen());
+            // A new connection's settings are no part of the request.
+            let mut these = statements.seen();
+            these.retain(|statement| !statement.starts_with("SET tcp"));
+            seen.push(these);
         }
         assert_eq!(seen[0], seen[1], "{path}");
         assert_eq!(seen[0].len(), statement_count, "{path}: {:?}", seen[0]);
