@@ -22,8 +22,8 @@ use crate::{
 
 /// Events that are read at once.
 const PAGE: i64 = 1_000;
-/// Audit entries of one company that an export holds.
-const ENTRIES: i64 = 100_000;
+/// Audit entries of one company that an export holds, the newest.
+const ENTRIES: i64 = 10_000;
 
 /// Export the company
 ///
@@ -52,7 +52,7 @@ pub async fn export(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<R
     Ok((headers, Body::from_stream(written(app, tenant, &head))).into_response())
 }
 
-/// All but the single calls.
+/// All but the figures and the single calls.
 async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
     let (store, tenant) = (&app.store, &caller.tenant);
     let connection = app.vault.head(&tenant.id).await?.map(|head| {
@@ -109,7 +109,6 @@ async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
         "connections": connections,
         "tokens": tokens,
         "audit": entries,
-        "usage_days": store.days_of(&tenant.id).await?,
     }))
 }
 
@@ -122,7 +121,16 @@ fn token(token: &Token) -> Value {
     })
 }
 
-/// The object, and in it the single calls page by page: there may be millions.
+/// How far an export is written.
+enum Next {
+    Head(String),
+    /// The days after this one.
+    Days(i64),
+    /// The calls after this one.
+    Events(String),
+}
+
+/// The object, and in it the figures day by day and the single calls page by page: there may be millions.
 fn written(
     app: Arc<App>,
     tenant_id: String,
@@ -131,30 +139,65 @@ fn written(
     let head = head.to_string();
     // The object goes on where it would end.
     let begin = format!(
-        "{},\"usage_events\":[",
+        "{},\"usage_days\":[",
         head.strip_suffix('}').unwrap_or_default()
     );
-    futures_util::stream::try_unfold(Some((begin, String::new())), move |state| {
+    futures_util::stream::try_unfold(Some(Next::Head(begin)), move |next| {
         let (app, tenant_id) = (Arc::clone(&app), tenant_id.clone());
         async move {
-            let Some((mut text, after)) = state else {
-                return Ok(None);
-            };
-            let events = app.store.events_of(&tenant_id, &after, PAGE).await?;
-            let mut comma = !after.is_empty();
-            for (_, event) in &events {
-                if std::mem::replace(&mut comma, true) {
-                    text.push(',');
-                }
-                text.push_str(&event.to_string());
+            match next {
+                Some(next) => Ok(Some(piece(&app, &tenant_id, next).await?)),
+                None => Ok(None),
             }
-            let next = events.last().map(|(last, _)| (String::new(), last.clone()));
-            if next.is_none() {
-                text.push_str("]}");
-            }
-            Ok(Some((text, next)))
         }
     })
+}
+
+/// One piece of the text, and what comes after it.
+async fn piece(
+    app: &App,
+    tenant_id: &str,
+    next: Next,
+) -> Result<(String, Option<Next>), store::Error> {
+    Ok(match next {
+        Next::Head(text) => (text, Some(Next::Days(i64::MIN))),
+        Next::Days(after) => {
+            let days = app.store.day_after(tenant_id, after).await?;
+            match days.first().and_then(|day| day["day"].as_i64()) {
+                Some(day) => (listed(&days, after == i64::MIN), Some(Next::Days(day))),
+                None => (
+                    "],\"usage_events\":[".to_owned(),
+                    Some(Next::Events(String::new())),
+                ),
+            }
+        }
+        Next::Events(after) => {
+            let (ids, events): (Vec<_>, Vec<_>) = (app.store)
+                .events_of(tenant_id, &after, PAGE)
+                .await?
+                .into_iter()
+                .unzip();
+            match ids.last() {
+                Some(last) => (
+                    listed(&events, after.is_empty()),
+                    Some(Next::Events(last.clone())),
+                ),
+                None => ("]}".to_owned(), None),
+            }
+        }
+    })
+}
+
+/// Some more of a list.
+fn listed(values: &[Value], begins: bool) -> String {
+    let mut text = String::new();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 || !begins {
+            text.push(',');
+        }
+        text.push_str(&value.to_string());
+    }
+    text
 }
 
 /// What must be said before a company ends.

@@ -69,7 +69,7 @@ impl App {
         vault.refuse_another_key().await?;
         store.migrate().await?;
         vault.mark().await?;
-        let codes = OneTimeCodes::new(store.clone(), master.clone(), clock.clone());
+        let codes = OneTimeCodes::new(store.clone(), vault.clone(), clock.clone());
         let mailer = Mailer::start(&config)?;
         let http = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -106,13 +106,23 @@ impl App {
         }))
     }
 
+    /// What takes its time begins to end beside the last requests: no renewal begins, and mails get their last try.
+    pub async fn wind_down(&self) {
+        self.mailer.hurry();
+        self.broker.close().await;
+    }
+
     /// Ends what runs in the background and closes the database.
     pub async fn close(&self) {
-        self.children.drain().await;
-        self.meter.close().await;
-        self.admission.close().await;
-        self.mailer.close().await;
-        self.broker.close().await;
+        tokio::join!(
+            async {
+                self.children.drain().await;
+                self.meter.close().await;
+                self.admission.close().await;
+            },
+            self.mailer.close(),
+            self.broker.close()
+        );
         self.store.close().await;
     }
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     store::{self, Credentials, Store},
+    text::hexadecimal,
     vault::{self, Head, Vault},
 };
 
@@ -383,13 +384,7 @@ impl Known {
 
 /// SHA-256 in hexadecimal: how a device names a token without sending it.
 pub fn fingerprint(token: &SecretString) -> String {
-    use std::fmt::Write;
-    let digest = Sha256::digest(token.expose_secret().as_bytes());
-    digest.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    hexadecimal(&Sha256::digest(token.expose_secret().as_bytes()))
 }
 
 #[cfg(test)]

@@ -21,17 +21,16 @@ use crate::{
     app::App,
     bundles::{
         asked::{Asked, Shape, command, fits, form, not_available, platform, shape, shapes},
-        client::Client,
         handed::Handed,
         token::{Issued, issue},
     },
+    clients::Client,
     error::Problem,
     tokens::Kind,
     web::Caller,
 };
 
 mod asked;
-mod client;
 mod extension;
 mod handed;
 mod text;
@@ -44,17 +43,9 @@ pub struct Described;
 
 /// Bundles, for owners and members.
 pub fn routes() -> Router<Arc<App>> {
-    // Looking at an address must not make a token.
-    let refused = async || {
-        Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Each bundle is made for one request: use GET.",
-        )
-    };
     Router::new()
         .route("/api/bundles", get(list))
-        .route("/api/bundles/{client}", get(bundle).head(refused))
+        .route("/api/bundles/{client}", get(bundle))
 }
 
 /// What there is to fetch; looking makes no token.

@@ -19,7 +19,7 @@ use crate::{
     one_time_codes::{self, CodeSent, Use},
     store::{Entry, Member, NewToken, Tenant, Token},
     tokens::{self, Kind},
-    web::{Caller, Json, Source, not_suspended, owner_required},
+    web::{Caller, Json, Source, not_suspended, owner_required, to_the_end},
 };
 
 /// Characters of a device's name.
@@ -110,6 +110,17 @@ pub async fn enrol(
 ) -> Result<(StatusCode, axum::Json<Enrolled>), Problem> {
     let email = Email::parse(&form.email).map_err(Problem::from)?;
     let name = device_name(&form.name)?;
+    let enrolled = to_the_end(async move { enrolled(&app, &email, source, &form, &name).await });
+    Ok((StatusCode::CREATED, axum::Json(enrolled.await?)))
+}
+
+async fn enrolled(
+    app: &App,
+    email: &Email,
+    source: Source,
+    form: &Enrolment,
+    name: &str,
+) -> Result<Enrolled, Problem> {
     let known = app.store.memberships(email.as_str()).await?;
     let chosen = chosen(&known, form.tenant_id.as_deref());
     let usage = if chosen.is_none() && known.len() > 1 {
@@ -118,10 +129,10 @@ pub async fn enrol(
         Use::Spend
     };
     app.codes
-        .check(&email, &source.network(), &form.otp, usage)
+        .check(email, &source.network(), &form.otp, usage)
         .await?;
     let Some(member) = chosen else {
-        return Err(which(&app, &known).await?);
+        return Err(which(app, &known).await?);
     };
     let tenant = app
         .store
@@ -129,8 +140,7 @@ pub async fn enrol(
         .await?
         .ok_or_else(no_account)?;
     not_suspended(&tenant)?;
-    let enrolled = add(&app, &tenant, member, &name).await?;
-    Ok((StatusCode::CREATED, axum::Json(enrolled)))
+    add(app, &tenant, member, name).await
 }
 
 /// The membership that is meant, if that is clear.
@@ -211,17 +221,21 @@ fn device_name(text: &str) -> Result<String, Problem> {
     Ok(name.to_owned())
 }
 
-/// The machines of a company, the newest first.
+/// The machines of a company and its other tokens, the newest first.
 #[derive(Serialize, ToSchema)]
 pub struct Devices {
     devices: Vec<Device>,
 }
 
-/// One machine; times are Unix milliseconds.
+/// One machine, or one token of a person or a program; times are Unix milliseconds.
 #[derive(Serialize, ToSchema)]
 pub struct Device {
     id: String,
+    /// `device` or `bearer`.
+    kind: &'static str,
     name: String,
+    /// The list was asked for with this one.
+    current: bool,
     /// The client that its bundle was made for.
     client: Option<String>,
     /// `local` or `remote`.
@@ -230,9 +244,11 @@ pub struct Device {
     last_used_at: Option<i64>,
 }
 
-impl From<Token> for Device {
-    fn from(token: Token) -> Self {
+impl Device {
+    fn new(token: Token, caller: &Caller) -> Self {
         Self {
+            current: token.id == caller.token.id,
+            kind: token.kind.word(),
             id: token.id,
             name: token.name,
             client: token.client,
@@ -243,11 +259,11 @@ impl From<Token> for Device {
     }
 }
 
-/// List the machines
+/// List the machines and tokens
 #[utoipa::path(
     get, path = "/api/devices", tag = "devices", security(("bearer" = [])),
     responses(
-        (status = 200, description = "The company's machines", body = Devices),
+        (status = 200, description = "What can be revoked", body = Devices),
         (status = 401, description = "`invalid_token`", body = ProblemDetails, content_type = "application/problem+json"),
     )
 )]
@@ -257,22 +273,23 @@ pub async fn list(
 ) -> Result<axum::Json<Devices>, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
     let tokens = revocable(&app, &caller.tenant.id).await?;
-    let devices = tokens.into_iter().map(Device::from).collect();
+    let devices = tokens.into_iter();
+    let devices = devices.map(|token| Device::new(token, &caller)).collect();
     Ok(axum::Json(Devices { devices }))
 }
 
-/// What was handed to a machine or a program: device tokens, and the bearer tokens of bundles.
+/// What was handed to a machine, a program or a person: every token but those of an activation, which end soon.
 async fn revocable(app: &App, tenant_id: &str) -> Result<Vec<Token>, Problem> {
     let mut tokens = app.store.tokens_of(tenant_id, Kind::Device).await?;
     let bearers = app.store.tokens_of(tenant_id, Kind::Bearer).await?;
-    tokens.extend(bearers.into_iter().filter(|token| token.form.is_some()));
+    tokens.extend(bearers);
     tokens.sort_by_key(|token| std::cmp::Reverse(token.created_at));
     Ok(tokens)
 }
 
-/// Revoke a machine
+/// Revoke a machine or a token
 ///
-/// It gets no further access token. Owners may revoke all, others those they enrolled.
+/// It is good for nothing any more, also when it is the one of this request. A machine gets no further access token. Owners may revoke all, others those they enrolled.
 #[utoipa::path(
     delete, path = "/api/devices/{id}", tag = "devices", security(("bearer" = [])),
     params(("id" = String, Path, description = "As the list says it")),

@@ -137,6 +137,7 @@ impl From<one_time_codes::Refused> for Problem {
                 "This code is wrong, used, replaced by a newer one, or older than ten minutes; use the newest mail, or ask for another code.",
             ),
             one_time_codes::Refused::Store(problem) => problem.into(),
+            one_time_codes::Refused::Vault(problem) => problem.into(),
             one_time_codes::Refused::NoRandom(problem) => problem.into(),
         }
     }

@@ -1,16 +1,12 @@
 //! Random ids. They are never reused, and nobody can guess one.
 
+use crate::text::hexadecimal;
+
 /// `prefix_` and 128 random bits in hexadecimal.
 pub fn new(prefix: &str) -> Result<String, getrandom::Error> {
-    use std::fmt::Write;
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)?;
-    let mut id = format!("{prefix}_");
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(id, "{byte:02x}");
-    }
-    Ok(id)
+    Ok(format!("{prefix}_{}", hexadecimal(&bytes)))
 }
 
 #[cfg(test)]

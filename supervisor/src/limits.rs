@@ -23,8 +23,20 @@ pub async fn take(
     whom: &str,
     now: i64,
 ) -> Result<Option<Reached>, store::Error> {
+    take_many(store, limit, whom, 1, now).await
+}
+
+/// Counts so many for `whom`; `Some` when they are too many.
+pub async fn take_many(
+    store: &Store,
+    limit: Limit,
+    whom: &str,
+    more: usize,
+    now: i64,
+) -> Result<Option<Reached>, store::Error> {
+    let (name, more) = (format!("{}/{whom}", limit.name), more.try_into());
     let count = store
-        .count(&format!("{}/{whom}", limit.name), limit.window, now)
+        .count(&name, more.unwrap_or(i64::MAX), limit.window, now)
         .await?;
     let left = limit.window - now.rem_euclid(limit.window);
     Ok((count > limit.most).then(|| Reached {

@@ -71,6 +71,7 @@ enum Failure {
 pub struct Mailer {
     queue: mpsc::Sender<Letter>,
     stopping: CancellationToken,
+    closing: CancellationToken,
     working: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -94,10 +95,13 @@ impl Mailer {
         });
         let (queue, waiting) = mpsc::channel(WAITING);
         let stopping = post.stopping.clone();
-        let working = Mutex::new(Some(tokio::spawn(work(post, waiting))));
+        let closing = CancellationToken::new();
+        let working = tokio::spawn(work(post, waiting, closing.clone()));
+        let working = Mutex::new(Some(working));
         Ok(Self {
             queue,
             stopping,
+            closing,
             working,
         })
     }
@@ -111,9 +115,15 @@ impl Mailer {
         }
     }
 
-    /// Gives what is under way a last chance to arrive.
-    pub async fn close(&self) {
+    /// From now on each letter has one more try; letters of the last requests are still taken.
+    pub fn hurry(&self) {
         self.stopping.cancel();
+    }
+
+    /// Takes no letter any more, and gives what is under way a last chance to arrive.
+    pub async fn close(&self) {
+        self.hurry();
+        self.closing.cancel();
         let Some(mut working) = self.working.lock().await.take() else {
             return;
         };
@@ -139,7 +149,7 @@ struct Post {
     stopping: CancellationToken,
 }
 
-async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>) {
+async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>, closing: CancellationToken) {
     let mut under_way = JoinSet::new();
     loop {
         tokio::select! {
@@ -149,7 +159,7 @@ async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>) {
             },
             Some(_) = under_way.join_next() => {}
             // Closed, it still yields what waits, and then ends the loop.
-            () = post.stopping.cancelled(), if !waiting.is_closed() => waiting.close(),
+            () = closing.cancelled(), if !waiting.is_closed() => waiting.close(),
         }
     }
     while under_way.join_next().await.is_some() {}

@@ -50,30 +50,31 @@ impl MasterKeys {
         Ok(Self::new(current(config)?, former()?))
     }
 
-    /// What new values are sealed under.
+    /// What new values are sealed under once the database is marked with it.
     pub fn current(&self) -> &SealingKey {
         &self.current
     }
 
     /// The key with that id, current or former.
     pub fn with_id(&self, id: &str) -> Option<&SealingKey> {
-        std::iter::once(&self.current)
-            .chain(&self.old)
-            .find(|key| key.id() == id)
+        self.all().find(|key| key.id() == id)
     }
 
-    /// The ids of all of them, the current one first.
+    /// All of them, the current one first.
+    pub fn all(&self) -> impl Iterator<Item = &SealingKey> {
+        std::iter::once(&self.current).chain(&self.old)
+    }
+
     pub fn ids(&self) -> Vec<String> {
-        let all = std::iter::once(&self.current).chain(&self.old);
-        all.map(SealingKey::id).collect()
+        self.all().map(SealingKey::id).collect()
     }
+}
 
-    /// What is stored of a one-time code: without the master key a stored hash of six digits gives nothing away.
-    pub fn code_hash(&self, email: &str, code: &str) -> String {
-        use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-        let key = self.current.derive("sf-supervisor one-time codes");
-        URL_SAFE_NO_PAD.encode(key.hash(format!("{email}\n{code}").as_bytes()))
-    }
+/// What is stored of a one-time code: without the master key a stored hash of six digits gives nothing away.
+pub fn code_hash(master: &SealingKey, email: &str, code: &str) -> String {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let key = master.derive("sf-supervisor one-time codes");
+    URL_SAFE_NO_PAD.encode(key.hash(format!("{email}\n{code}").as_bytes()))
 }
 
 impl MasterKeys {

@@ -9,13 +9,13 @@
 //! - five tries per code ([`TRIES_PER_CODE`]) and three mails in ten minutes ([`MAILS_PER_ADDRESS`]): 3 × 5 × 145 = 2,175
 //!   a day, for a day touches at most 145 windows of ten minutes;
 //! - 20 tries an hour ([`TRIES_PER_ADDRESS`]): 20 × 25 = 500 a day;
-//! - 30 guesses in twelve hours at codes that are really there ([`GUESSES_PER_ADDRESS`]): 30 × 3 = **90** a day.
+//! - 30 tries in twelve hours ([`GUESSES_PER_ADDRESS`]): 30 × 3 = **90** a day.
 //!
 //! So a day of trying, on every resend and from any number of sources, succeeds with a probability of at most
 //! 90 / 1,000,000, less than one in 11,000. A test computes this from the constants below.
 //!
-//! Limits lapse at the end of their window, so nobody can lock an owner out for good. Tries at an address without a live
-//! code cannot guess anything and do not count towards the last limit.
+//! Limits lapse at the end of their window, so nobody can lock an owner out for good. A try that is not six digits, or
+//! at an address without a live code, cannot guess anything: it counts for its source alone, and locks nobody out.
 
 use std::time::Duration;
 
@@ -25,8 +25,9 @@ use crate::{
     clock::Clock,
     email::Email,
     limits::{self, Limit, Reached},
-    master_key::MasterKeys,
+    master_key,
     store::{self, NewCode, Store},
+    vault::{self, Vault},
 };
 
 pub use crate::store::TRIES_PER_CODE;
@@ -46,10 +47,10 @@ const fn limit(name: &'static str, most: i64, window: i64) -> Limit {
 pub const MAILS_PER_ADDRESS: Limit = limit("mails/address", 3, 10 * MINUTE);
 pub const MAILS_PER_SOURCE: Limit = limit("mails/source", 20, 10 * MINUTE);
 pub const MAILS_IN_TOTAL: Limit = limit("mails/total", 600, 10 * MINUTE);
+/// This and the two after the next: only tries that meet a live code.
 pub const TRIES_PER_ADDRESS: Limit = limit("tries/address", 20, HOUR);
 pub const TRIES_PER_SOURCE: Limit = limit("tries/source", 60, HOUR);
 pub const TRIES_IN_TOTAL: Limit = limit("tries/total", 6_000, HOUR);
-/// Only tries that meet a live code.
 pub const GUESSES_PER_ADDRESS: Limit = limit("guesses/address", 30, 12 * HOUR);
 
 /// A code is on its way.
@@ -82,6 +83,8 @@ pub enum Refused {
     Wrong,
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Vault(#[from] vault::Error),
     #[error("the system gives no random numbers")]
     NoRandom(#[from] getrandom::Error),
 }
@@ -98,15 +101,15 @@ pub enum Use {
 #[derive(Clone, Debug)]
 pub struct OneTimeCodes {
     store: Store,
-    master: MasterKeys,
+    vault: Vault,
     clock: Clock,
 }
 
 impl OneTimeCodes {
-    pub fn new(store: Store, master: MasterKeys, clock: Clock) -> Self {
+    pub fn new(store: Store, vault: Vault, clock: Clock) -> Self {
         Self {
             store,
-            master,
+            vault,
             clock,
         }
     }
@@ -119,14 +122,15 @@ impl OneTimeCodes {
         company: Option<&str>,
     ) -> Result<SecretString, Refused> {
         self.take(MAILS_PER_SOURCE, network).await?;
-        self.take(MAILS_IN_TOTAL, "").await?;
         self.take(MAILS_PER_ADDRESS, &email.mailbox()).await?;
+        self.take(MAILS_IN_TOTAL, "").await?;
         let code = six_digits()?;
+        let key = self.vault.sealing_key().await?;
         let now = self.clock.now();
         let new = NewCode {
             email: email.as_str(),
             company,
-            code_hash: &self.master.code_hash(email.as_str(), code.expose_secret()),
+            code_hash: &master_key::code_hash(key, email.as_str(), code.expose_secret()),
             created_at: now,
             expires_at: now + i64::try_from(LIFE.as_millis()).unwrap_or(0),
         };
@@ -143,19 +147,24 @@ impl OneTimeCodes {
         usage: Use,
     ) -> Result<Option<String>, Refused> {
         self.take(TRIES_PER_SOURCE, network).await?;
-        self.take(TRIES_IN_TOTAL, "").await?;
-        self.take(TRIES_PER_ADDRESS, email.as_str()).await?;
         let code = code_in(code).ok_or(Refused::Wrong)?;
         let now = self.clock.now();
         if !self.store.has_code(email.as_str(), now).await? {
             return Err(Refused::Wrong);
         }
+        // Whom a limit refuses uses up nothing of the limits after it.
+        self.take(TRIES_PER_ADDRESS, email.as_str()).await?;
         self.take(GUESSES_PER_ADDRESS, email.as_str()).await?;
-        let hash = self.master.code_hash(email.as_str(), &code);
+        self.take(TRIES_IN_TOTAL, "").await?;
+        // While a rotation is under way another replica may have made the code under another key.
+        let hashes = self.vault.master_keys().all();
+        let hashes: Vec<_> = hashes
+            .map(|key| master_key::code_hash(key, email.as_str(), &code))
+            .collect();
         let keep = usage == Use::Keep;
         let tried = self
             .store
-            .try_code(email.as_str(), &hash, keep, now)
+            .try_code(email.as_str(), &hashes, keep, now)
             .await?;
         match tried {
             Some(tried) if tried.right => Ok(tried.company),

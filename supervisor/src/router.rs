@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, connections, devices, error::Problem, first_page, gateway, members,
-    oauth, openapi, signup, token, usage, web,
+    account, app::App, bundles, connections, devices, error::Problem, first_page, gateway, hosts,
+    members, oauth, openapi, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -40,6 +40,9 @@ pub fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(web::timed_body))
+        .layer(middleware::from_fn(web::no_work_for_head))
+        .layer(middleware::from_fn_with_state(app.clone(), hosts::known))
         .layer(CatchPanicLayer::custom(|_| {
             Problem::internal().into_response()
         }))

@@ -22,7 +22,7 @@ const HEADERS: Duration = Duration::from_secs(15);
 /// Bytes of a request's headers.
 const HEADER_BYTES: usize = 32 * 1024;
 /// How long requests under way may take once the service is asked to stop.
-const GRACE: Duration = Duration::from_mins(1);
+pub const GRACE: Duration = Duration::from_secs(50);
 
 /// Serves until `stop` is done.
 pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
@@ -83,7 +83,7 @@ fn connection(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
-        .max_buf_size(HEADER_BYTES.max(64 * 1024));
+        .max_buf_size(HEADER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -51,7 +51,7 @@ pub use self::{
     spent::{Charge, Holder, Watch},
     tenants::Tenant,
     tokens::{NewToken, Token},
-    usage::{By, Origin, Sum, UsageEvent, UsageSource},
+    usage::{By, CLIENTS_A_DAY, OTHER, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.

@@ -163,12 +163,16 @@ impl Vault {
         })
     }
 
-    /// What new data keys are sealed under: the master key that all processes are known to have.
-    async fn sealing_key(&self) -> Result<&SealingKey, Error> {
+    /// What new values are sealed under: the master key that all processes are known to have.
+    pub async fn sealing_key(&self) -> Result<&SealingKey, Error> {
         match self.store.setting(CHECK).await? {
             Some(check) => self.opens(&check),
             None => Ok(self.keys.current()),
         }
+    }
+
+    pub fn master_keys(&self) -> &MasterKeys {
+        &self.keys
     }
 
     /// `None` when the tenant has no credentials. Opens nothing.

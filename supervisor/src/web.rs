@@ -3,22 +3,25 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody},
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::{
     app::App,
     error::Problem,
     ids,
-    store::{Member, Tenant, Token},
+    store::{self, Member, Tenant, Token},
     tokens::{self, Kind},
 };
 
@@ -53,6 +56,51 @@ pub async fn traced(request: Request, next: Next) -> Response {
     response
 }
 
+/// All of a request's body must have arrived within this, however it trickles.
+const BODY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the body did not arrive in time")]
+struct TooSlow;
+
+/// Ends the reading of a body that takes too long; the answer may take its time.
+pub async fn timed_body(request: Request, next: Next) -> Response {
+    let until = Instant::now() + BODY;
+    next.run(request.map(|body| arriving_until(until, body)))
+        .await
+}
+
+fn arriving_until(until: Instant, body: Body) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let pieces = body.into_data_stream();
+    Body::from_stream(stream::try_unfold(pieces, move |mut pieces| async move {
+        match tokio::time::timeout_at(until, pieces.next()).await {
+            Ok(Some(piece)) => Ok(Some((piece?, pieces))),
+            Ok(None) => Ok(None),
+            Err(_) => Err(axum::Error::new(TooSlow)),
+        }
+    }))
+}
+
+/// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
+const SHOWN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
+
+/// Looking at an address must not do the work of `GET`, such as making a token or handing out a result.
+pub async fn no_work_for_head(request: Request, next: Next) -> Response {
+    if request.method() != Method::HEAD || SHOWN.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
+    let problem = Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "This address does not take HEAD.",
+    );
+    let allow = [(header::ALLOW, HeaderValue::from_static("GET"))];
+    (allow, problem).into_response()
+}
+
 /// Where a request came from: the peer, or what a trusted proxy says.
 #[derive(Clone, Copy, Debug)]
 pub struct Source(pub IpAddr);
@@ -84,7 +132,7 @@ impl FromRequestParts<Arc<App>> for Source {
 }
 
 impl App {
-    /// The nearest address that is no trusted proxy.
+    /// The nearest address that is no trusted proxy; the peer when the proxies name none, or something else.
     fn source(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let trusted = |address: &IpAddr| {
             let proxies = &self.config.trusted_proxies;
@@ -93,20 +141,27 @@ impl App {
         if !trusted(&peer) {
             return peer;
         }
-        let named = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|text| text.trim().parse::<IpAddr>().ok())
-            .map(|address| address.to_canonical())
-            .collect::<Vec<_>>();
-        named
-            .into_iter()
-            .rev()
-            .find(|address| !trusted(address))
-            .unwrap_or(peer)
+        for value in headers.get_all("x-forwarded-for").iter().rev() {
+            let entries = value.to_str().unwrap_or_default();
+            for entry in entries.rsplit(',') {
+                match forwarded(entry) {
+                    Some(address) if trusted(&address) => {}
+                    Some(address) => return address,
+                    // What stands left of it is nobody's word that counts.
+                    None => return peer,
+                }
+            }
+        }
+        peer
     }
+}
+
+/// An entry of X-Forwarded-For: an address, perhaps with a port.
+fn forwarded(entry: &str) -> Option<IpAddr> {
+    let entry = entry.trim();
+    let alone = entry.parse().ok();
+    let address = alone.or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))?;
+    Some(address.to_canonical())
 }
 
 /// The token of the Authorization header. A second one, or one elsewhere, does not count.
@@ -187,16 +242,34 @@ impl Caller {
             .tenant(&token.tenant_id)
             .await?
             .ok_or_else(Problem::unauthorized)?;
-        // Noted once a minute; most requests write nothing.
-        let is_old = |at: Option<i64>| at.is_none_or(|at| at < now - 60_000);
-        if is_old(token.last_used_at) {
-            app.store.touch_token(&token.id, now).await?;
+        let caller = Self { tenant, token };
+        if let Err(problem) = caller.touch(app, now).await {
+            tracing::warn!(%problem, "the time of a request is not noted");
         }
-        if is_old(tenant.seen_at) {
-            app.store.touch_tenant(&tenant.id, now).await?;
-        }
-        Ok(Self { tenant, token })
+        Ok(caller)
     }
+
+    /// Noted once a minute; most requests write nothing.
+    async fn touch(&self, app: &App, now: i64) -> Result<(), store::Error> {
+        let is_old = |at: Option<i64>| at.is_none_or(|at| at < now - 60_000);
+        if is_old(self.token.last_used_at) {
+            app.store.touch_token(&self.token.id, now).await?;
+        }
+        if is_old(self.tenant.seen_at) {
+            app.store.touch_tenant(&self.tenant.id, now).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Work of several steps is not left half done when the client hangs up.
+pub async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    tokio::spawn(work).await.unwrap_or_else(|problem| {
+        tracing::error!(%problem, "a request's work failed");
+        Err(Problem::internal())
+    })
 }
 
 pub fn owner_required() -> Problem {
@@ -218,6 +291,17 @@ pub fn not_suspended(tenant: &Tenant) -> Result<(), Problem> {
     ))
 }
 
+fn unread(status: StatusCode) -> Problem {
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::new(status, "too_large", "The body is too large.");
+    }
+    Problem::new(
+        StatusCode::REQUEST_TIMEOUT,
+        "incomplete",
+        "The body was cut off, or did not arrive in time; send the request again.",
+    )
+}
+
 /// A JSON body; what is wrong with it is said as a problem.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
@@ -237,15 +321,54 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 "The body must be JSON, with Content-Type: application/json.",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "too_large",
-                "The body is too large or was cut off.",
-            )
-        })?;
+        let bytes = Bytes::from_request(request, state).await;
+        let bytes = bytes.map_err(|problem| unread(problem.status()))?;
         serde_json::from_slice(&bytes)
             .map(Self)
             .map_err(|problem| Problem::invalid(format!("The body cannot be read: {problem}.")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_trickles_is_not_waited_for() {
+        let first = stream::iter([Ok::<_, std::io::Error>("{")]);
+        let body = Body::from_stream(first.chain(stream::pending()));
+        let until = Instant::now() + Duration::from_millis(20);
+        let request = Request::post("/")
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(arriving_until(until, body))
+            .unwrap();
+        let read = Json::<serde_json::Value>::from_request(request, &()).await;
+        let problem = read.unwrap_err();
+        assert_eq!((problem.status.as_u16(), problem.code), (408, "incomplete"));
+    }
+
+    #[tokio::test]
+    async fn a_body_in_time_is_whole() {
+        let until = Instant::now() + BODY;
+        let pieces = stream::iter([Ok::<_, std::io::Error>("{\"a\""), Ok(":1}")]);
+        let body = arriving_until(until, Body::from_stream(pieces));
+        let whole = axum::body::to_bytes(body, 100).await.unwrap();
+        assert_eq!(whole, "{\"a\":1}");
+    }
+
+    #[test]
+    fn a_forwarded_entry_is_an_address_perhaps_with_a_port() {
+        for (entry, read) in [
+            (" 203.0.113.9 ", Some("203.0.113.9")),
+            ("203.0.113.9:4711", Some("203.0.113.9")),
+            ("[2001:db8::1]:4711", Some("2001:db8::1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("::ffff:203.0.113.9", Some("203.0.113.9")),
+            ("unknown", None),
+            ("", None),
+        ] {
+            let address = forwarded(entry).map(|address| address.to_string());
+            assert_eq!(address.as_deref(), read, "{entry}");
+        }
     }
 }

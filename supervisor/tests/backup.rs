@@ -19,7 +19,7 @@ use crate::support::{
 };
 use crate::usage::sums_equal_events;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "tenants",
     "members",
     "codes",
@@ -30,6 +30,7 @@ const TABLES: [&str; 12] = [
     "usage_events",
     "usage_hours",
     "usage_days",
+    "usage_clients",
     "audit",
     "settings",
 ];
@@ -187,6 +188,13 @@ async fn a_restored_service_serves_the_same_companies() {
     assert_eq!(ran.code, 1);
     assert!(ran.err.contains("--replace"), "{}", ran.err);
     assert_eq!(contents(&url).await, before);
+    let ran = restore(&url, &file, &["--replace", "--revoke-tokens"]).await;
+    assert!(ran.out.contains("Every token is revoked"), "{}", ran.out);
+    let service = Service::over(Arc::clone(&around), |_| {}).await;
+    assert_eq!(company.report(&service, &[call(1, now)]).await.0, 401);
+    service.stop().await;
+    let ran = restore(&url, &file, &["--replace"]).await;
+    assert!(ran.out.contains("--revoke-tokens"), "{}", ran.out);
     let ran = restore(&url, &file, &["--replace", "--json"]).await;
     assert_eq!(ran.json()["manifest"]["rows"]["tenants"], 1);
 

@@ -68,6 +68,7 @@ async fn a_machine_is_enrolled_listed_and_revoked() {
 
     let listed = value(call(&service, Method::GET, "/api/devices", bearer, None).await).await;
     assert_eq!(listed["devices"][0]["name"], "Anna's laptop");
+    assert_eq!(listed["devices"].as_array().unwrap().len(), 2, "{listed}");
     let path = format!("/api/devices/{}", device["device_id"].as_str().unwrap());
     let token = device["device_token"].as_str().unwrap();
     let strange = call(&service, Method::DELETE, &path, token, None).await;
@@ -82,6 +83,70 @@ async fn a_machine_is_enrolled_listed_and_revoked() {
     assert_eq!(again.status(), 404);
     let gone = call(&service, Method::DELETE, "/api/devices/self", token, None).await;
     assert_eq!(gone.status(), 401);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn the_token_of_the_activation_is_listed_and_can_be_revoked() {
+    let service = Service::start().await;
+    let active = activated(&service, EMAIL).await;
+    let bearer = active["token"].as_str().unwrap();
+    let listed = value(call(&service, Method::GET, "/api/devices", bearer, None).await).await;
+    let [own] = listed["devices"].as_array().unwrap().as_slice() else {
+        panic!("{listed}");
+    };
+    assert_eq!(
+        (&own["kind"], &own["current"]),
+        (&json!("bearer"), &json!(true))
+    );
+    let path = format!("/api/devices/{}", own["id"].as_str().unwrap());
+    let revoked = call(&service, Method::DELETE, &path, bearer, None).await;
+    assert_eq!(revoked.status(), 204);
+    let gone = call(&service, Method::GET, "/api/devices", bearer, None).await;
+    assert_eq!(gone.status(), 401);
+    service.stop().await;
+}
+
+/// `HEAD` neither makes a token nor hands out what is handed out once.
+#[tokio::test]
+async fn looking_does_no_work() {
+    let service = Service::start().await;
+    let active = activated(&service, EMAIL).await;
+    let bearer = active["token"].as_str().unwrap();
+    for path in [
+        "/api/bundles/cursor",
+        "/api/activate",
+        "/api/activate/callback?code=a&state=b",
+        "/api/export",
+    ] {
+        let answer = call(&service, Method::HEAD, path, bearer, None).await;
+        assert_eq!(answer.status(), 405, "{path}");
+    }
+    let listed = value(call(&service, Method::GET, "/api/devices", bearer, None).await).await;
+    assert_eq!(listed["devices"].as_array().unwrap().len(), 1, "{listed}");
+    for path in ["/", "/healthz", "/openapi.json"] {
+        let answer = call(&service, Method::HEAD, path, bearer, None).await;
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_does_not_fail_because_its_time_cannot_be_noted() {
+    let service = Service::start().await;
+    let active = activated(&service, EMAIL).await;
+    let bearer = active["token"].as_str().unwrap();
+    let database = &service.around.database;
+    let refuse = if database.is_postgres() {
+        "CREATE FUNCTION no() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'no'; END $$ LANGUAGE plpgsql; \
+         CREATE TRIGGER no BEFORE UPDATE ON tokens EXECUTE FUNCTION no()"
+    } else {
+        "CREATE TRIGGER no BEFORE UPDATE ON tokens BEGIN SELECT RAISE(ABORT, 'no'); END"
+    };
+    database.run(refuse).await;
+    service.around.clock.advance(120_000);
+    let listed = call(&service, Method::GET, "/api/devices", bearer, None).await;
+    assert_eq!(listed.status(), 200);
     service.stop().await;
 }
 

@@ -172,10 +172,6 @@ async fn nothing_a_stranger_writes_reaches_the_headers() {
         headers.contains("Auto-Submitted: auto-generated"),
         "{headers}"
     );
-    assert!(body.contains("Bcc: bert@example.com <b>&"), "{body}");
-    assert!(
-        !body.split_once("<html").unwrap().1.contains("<b>"),
-        "{body}"
-    );
+    assert!(!body.contains("bert") && !body.contains("<b>"), "{body}");
     service.stop().await;
 }

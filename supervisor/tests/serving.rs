@@ -77,3 +77,39 @@ async fn two_replicas_migrate_once_or_the_second_is_refused() {
         );
     }
 }
+
+#[tokio::test]
+async fn only_our_own_names_are_answered_but_probes_come_by_any() {
+    let service = Service::start().await;
+    for (path, host, status) in [
+        ("/", "localhost:1", 200),
+        ("/", "evil.example", 421),
+        ("/api/devices", "evil.example", 421),
+        ("/mcp", "evil.example", 421),
+        ("/nothing", "evil.example", 421),
+        ("/healthz", "10.1.2.3:8080", 200),
+        ("/readyz", "10.1.2.3:8080", 200),
+    ] {
+        let answer = service.get(path).header("host", host).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{host}{path}");
+    }
+    let public = Service::with(|config| config.public_url = "https://mcp.example.com".to_owned());
+    let public = public.await;
+    let asked = public.get("/").header("host", "MCP.example.com");
+    assert_eq!(asked.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn headers_have_a_limit() {
+    let service = Service::start().await;
+    let with = async |bytes: usize| {
+        let asked = service.get("/healthz").header("x-long", "a".repeat(bytes));
+        asked.send().await.map(|answer| answer.status().as_u16())
+    };
+    assert_eq!(with(20 * 1024).await.unwrap(), 200);
+    let refused = with(40 * 1024).await;
+    assert!(
+        !matches!(refused, Ok(status) if status != 431),
+        "{refused:?}"
+    );
+}

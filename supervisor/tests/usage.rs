@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Row as _};
 
 use sf_supervisor::{
-    store::{Origin, UsageSource},
+    store::{CLIENTS_A_DAY, Origin, UsageSource},
     usage::{event, ingest},
 };
 
@@ -225,6 +225,103 @@ async fn a_batch_has_its_limits() {
 }
 
 #[tokio::test]
+async fn a_machine_cannot_fill_the_disk() {
+    let service = Service::start().await;
+    service.at_window_start();
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let now = service.app.clock.now();
+    // As many clients and tools as it likes, in two batches.
+    for batch in 0..2 {
+        let names = (0..100).map(|number| {
+            let mut call = call(batch * 100 + number, now);
+            call["client"] = json!(format!("client {batch} {number}/1"));
+            call["tool"] = json!("x".repeat(1 + usize::try_from(number % 60).unwrap()));
+            call
+        });
+        let (status, answer) = company.report(&service, &names.collect::<Vec<_>>()).await;
+        assert_eq!((status, &answer["accepted"]), (202, &json!(100)));
+    }
+    let tools = company.figures(&service, "?by=tool").await;
+    assert_eq!(tools["rows"].as_array().unwrap().len(), 1, "{tools}");
+    assert_eq!(tools["rows"][0]["tool"], "other");
+    let clients = company.figures(&service, "?by=client").await;
+    let rows = clients["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), CLIENTS_A_DAY + 1);
+    let other = rows.iter().find(|row| row["client"] == "other").unwrap();
+    assert_eq!(other["calls"], 200 - CLIENTS_A_DAY);
+
+    let limit = ingest::EVENTS;
+    let used = limit.most - 200 - 10;
+    let used =
+        format!("UPDATE counters SET count = count + {used} WHERE name LIKE 'usage/events/%'");
+    service.around.database.run(&used).await;
+    let calls = |from: u64| {
+        (from..from + 11)
+            .map(|number| call(number, now))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(company.report(&service, &calls(900)[..10]).await.0, 202);
+    let refused = service
+        .post("/api/usage", &json!({"events": calls(920)}))
+        .bearer_auth(&company.device);
+    let refused = refused.send().await.unwrap();
+    assert_eq!(refused.status(), 429);
+    let wait: i64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!(wait > 0 && wait <= 86_401, "{wait}");
+    service.app.clock.advance(limit.window);
+    assert_eq!(company.report(&service, &calls(920)).await.0, 202);
+}
+
+#[tokio::test]
+async fn a_report_of_many_rows_has_the_rest_in_one() {
+    let service = Service::start().await;
+    let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
+    let day = service.app.clock.now() / DAY * DAY;
+    let rows: Vec<String> = (0..2_600)
+        .map(|number| {
+            let tenant = &company.tenant_id;
+            format!("('{tenant}', {day}, 'get_job', 'ok', 'c{number:04}', 'local', 1, 1, 1)")
+        })
+        .collect();
+    let insert = format!(
+        "INSERT INTO usage_days (tenant_id, day, tool, status, client, origin, calls, duration_ms, bytes) VALUES {}",
+        rows.join(", ")
+    );
+    service.around.database.run(&insert).await;
+    let figures = company.figures(&service, "?by=client").await;
+    let rows = figures["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2_501);
+    assert_eq!(rows[2_500]["client"], "other");
+    assert_eq!(rows[2_500]["calls"], 100);
+    assert_eq!(figures["totals"]["calls"], 2_600);
+}
+
+/// The clock of one replica is behind: it counts in the window that the others are in.
+#[tokio::test]
+async fn a_window_never_goes_backwards() {
+    let service = Service::start().await;
+    let store = &service.app.store;
+    let count = async |now| store.count("a", 1, 1_000, now).await.unwrap();
+    assert_eq!(count(5_900).await, 1);
+    assert_eq!(count(6_010).await, 1);
+    assert_eq!(count(5_990).await, 2);
+    assert_eq!(count(6_020).await, 3);
+    assert_eq!(count(7_000).await, 1);
+    assert_eq!(store.count("a", 5, 1_000, 7_100).await.unwrap(), 6);
+    let far = 7_000 + 3 * DAY;
+    store.count("b", 1, 1_000, far).await.unwrap();
+    assert_eq!(
+        store.forget_counters(7_200).await.unwrap(),
+        1,
+        "a clock that was far ahead"
+    );
+}
+
+#[tokio::test]
 async fn only_a_device_reports_and_only_a_persons_token_reads() {
     let service = Service::start().await;
     let company = Company::new(&service, "Acme Air", "ann@acme.test").await;
@@ -291,7 +388,7 @@ async fn figures_come_by_day_of_this_month_or_as_asked() {
         .await;
     assert_eq!(
         february["rows"],
-        json!([{"tool": "list_jobs", "calls": 1, "errors": 0, "duration_ms": 3, "bytes": 3}])
+        json!([{"tool": "search_jobs", "calls": 1, "errors": 0, "duration_ms": 3, "bytes": 3}])
     );
 
     for query in [

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     app::App,
     binaries::Platform,
-    bundles::client::{Client, Form},
+    clients::{Client, Form},
     error::Problem,
 };
 

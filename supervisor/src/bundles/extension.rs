@@ -18,7 +18,8 @@ use crate::{
     app::App,
     archive::{self, Part},
     binaries::Platform,
-    bundles::{client::Client, download, text},
+    bundles::{download, text},
+    clients::Client,
     error::Problem,
 };
 

@@ -4,9 +4,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 use sf_mcp::clients::{SERVER, entry::Entry};
 
-use crate::bundles::{
-    client::{Client, Form},
-    text::{encoded, word},
+use crate::{
+    bundles::text::{encoded, word},
+    clients::{Client, Form},
 };
 
 /// Everything that a bundle is made of.

@@ -2,16 +2,14 @@
 
 use url::form_urlencoded::byte_serialize;
 
+use crate::text::is_unseen;
+
 /// Longest company name shown in a bundle, in characters.
 const LONGEST: usize = 80;
 
 /// A name on one line, without characters that are not seen or that turn the direction of writing.
 pub(super) fn plain(name: &str) -> String {
-    let unseen = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    let visible = name.chars().map(|c| if unseen(c) { ' ' } else { c });
+    let visible = name.chars().map(|c| if is_unseen(c) { ' ' } else { c });
     let words = visible.collect::<String>();
     let name = words.split_whitespace().collect::<Vec<_>>().join(" ");
     name.chars().take(LONGEST).collect()

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     app::App,
-    bundles::client::{Client, Form},
+    clients::{Client, Form},
     error::Problem,
     limits::{self, Limit},
     store::{Entry, NewToken},

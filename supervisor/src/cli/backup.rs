@@ -42,7 +42,9 @@ pub(super) struct Backup {
 
 /// Fill an empty database with a backup, after the service is stopped.
 ///
-/// Either everything is restored or nothing is changed.
+/// Either everything is restored or nothing is changed. Everything is then as it was when the backup was made: tokens
+/// that were revoked since are good again, and companies that were suspended or deleted since are back. Look through
+/// `admin audit` of the old database before, if there is one, and do again what must hold.
 #[derive(Args)]
 pub(super) struct Restore {
     /// What `sf-supervisor backup` has written.
@@ -50,12 +52,17 @@ pub(super) struct Restore {
     /// Remove all that the database holds first.
     #[arg(long)]
     replace: bool,
+    /// Revoke every token: nobody who had one revoked since the backup gets in, but every machine must sign in again.
+    #[arg(long)]
+    revoke_tokens: bool,
     /// Print JSON instead of text.
     #[arg(long)]
     json: bool,
 }
 
 const KEY: &str = "The master key is not in it.";
+const REVOKED: &str = "Every token is revoked; people and machines must sign in again.";
+const NOT_REVOKED: &str = "Tokens that were revoked since are good again: revoke them again, or restore with --revoke-tokens.";
 
 pub(super) fn back_up(asked: &Backup, settings: &Operating) -> Result<Exit, Failure> {
     let shown = runtime()?.block_on(async {
@@ -119,15 +126,21 @@ pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Fai
         };
         let file = current.as_ref().map_or(&asked.file, |copy| &copy.0);
         let store = Store::open(settings.database_url.expose_secret()).await?;
-        let restored = store.restore(file, asked.replace).await.with_context(problem);
+        let revoked_at = asked.revoke_tokens.then(|| Clock::default().now());
+        let restored = store.restore(file, asked.replace, revoked_at).await;
+        let restored = restored.with_context(problem);
         store.close().await;
         let restored = restored?;
         let text = format!(
             "Restored {}. {KEY} Start the service with the one that was in use then. Companies whose sign-in at \
-             Service Fusion was renewed since may have to connect again.",
-            summary(&manifest)
+             Service Fusion was renewed since may have to connect again. Companies that were suspended or deleted \
+             since are as they were then: suspend or delete them again before the service starts. {}",
+            summary(&manifest),
+            if asked.revoke_tokens { REVOKED } else { NOT_REVOKED }
         );
-        Ok::<_, Failure>(Shown::new(text, json!({"file": asked.file, "manifest": manifest, "rows": restored.rows})))
+        Ok::<_, Failure>(Shown::new(text, json!({
+            "file": asked.file, "manifest": manifest, "rows": restored.rows, "tokens_revoked": asked.revoke_tokens,
+        })))
     })?;
     shown.print(asked.json)?;
     Ok(Exit::Done)

@@ -1,5 +1,7 @@
 //! `sf-supervisor serve`: until SIGTERM or Ctrl+C.
 
+use std::time::Duration;
+
 use axum::{Router, routing::get};
 use sf_mcp::sandbox::{self, Sandbox};
 use tokio::net::TcpListener;
@@ -16,6 +18,10 @@ use crate::{
     router::router,
     server,
 };
+
+/// How long a stop takes at most: service managers kill what takes longer. After the last requests some of it is left.
+const STOP: Duration = Duration::from_secs(58);
+const _: () = assert!(server::GRACE.as_secs() + 5 <= STOP.as_secs() && STOP.as_secs() < 60);
 
 pub(super) fn run(config: Config) -> Result<Exit, Failure> {
     logging::start(&config.log, config.dev);
@@ -56,13 +62,34 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     });
     let keeping = tokio::spawn(metrics::keep_up(stop.clone()));
     let sweeping = tokio::spawn(housekeeping::run(app.clone(), stop.clone()));
-    server::serve(router(app.clone()), listener, asked_to_stop()).await;
-    stop.cancel();
-    let _ = tokio::join!(sweeping, keeping);
-    if let Some(measuring) = measuring {
-        let _ = measuring.await;
+    let asked = async {
+        asked_to_stop().await;
+        stop.cancel();
+    };
+    let winding_down = async {
+        stop.cancelled().await;
+        app.wind_down().await;
+    };
+    let serving = async {
+        server::serve(router(app.clone()), listener, asked).await;
+        app.close().await;
+    };
+    let all = async {
+        tokio::join!(serving, winding_down, async {
+            let _ = tokio::join!(sweeping, keeping);
+            if let Some(measuring) = measuring {
+                let _ = measuring.await;
+            }
+        })
+    };
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(STOP).await;
+    };
+    tokio::select! {
+        _ = all => {}
+        () = too_long => tracing::warn!("not everything ended in time"),
     }
-    app.close().await;
     drop(sandbox);
     tracing::info!("stopped");
     Ok(Exit::Done)

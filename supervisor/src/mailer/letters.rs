@@ -23,11 +23,12 @@ pub struct Letter {
     pub good_for: Duration,
 }
 
-/// Why somebody gets a mail. A company's name is somebody's own words: it stands in the body alone.
+/// Why somebody gets a mail. A company's name is somebody's own words: it goes to that company's owner alone, in the
+/// body. What a stranger calls a company that is signing up stands in no mail.
 #[derive(Debug)]
 pub enum Kind {
     /// A new address signs a company up.
-    SignUp { company: String, code: SecretString },
+    SignUp { code: SecretString },
     /// The address owns a company already; the code leads to it.
     Known { company: String, code: SecretString },
     /// Somebody of a company signs in, on a machine or, for an AI client that calls itself so, in a browser.
@@ -96,10 +97,8 @@ impl Letter {
     /// The finished mail and its plain text. Its id stays the same however often it is sent.
     pub(super) fn write(&self, from: &Mailbox, public_url: &str) -> Result<Written, Error> {
         let (code, company) = match &self.kind {
-            Kind::SignUp { company, code } | Kind::Known { company, code } => {
-                (code.expose_secret(), company.as_str())
-            }
-            Kind::SignIn { code, .. } => (code.expose_secret(), ""),
+            Kind::Known { company, code } => (code.expose_secret(), company.as_str()),
+            Kind::SignUp { code } | Kind::SignIn { code, .. } => (code.expose_secret(), ""),
             Kind::Invited { company } => ("", company.as_str()),
             Kind::NoAccount => ("", ""),
         };
@@ -197,10 +196,7 @@ mod tests {
         let code = || SecretString::from("042137");
         let company = || "Comfort Air & Sons".to_owned();
         for kind in [
-            Kind::SignUp {
-                company: company(),
-                code: code(),
-            },
+            Kind::SignUp { code: code() },
             Kind::Known {
                 company: company(),
                 code: code(),
@@ -220,7 +216,7 @@ mod tests {
     fn a_company_name_is_text_and_stays_out_of_the_headers() {
         let company = "<b>x</b>\" Bcc: bert@example.com".to_owned();
         let code = SecretString::from("042137");
-        let mail = mail(Kind::SignUp { company, code });
+        let mail = mail(Kind::Known { company, code });
         let (headers, body) = mail.split_once("\n\n").unwrap();
         assert!(!headers.contains("bert"), "{headers}");
         assert!(!headers.contains("042137"), "{headers}");

@@ -10,26 +10,17 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::proof::Client;
+use super::proof;
 use crate::{
     app::App,
+    clients::Client,
     error::{Problem, ProblemDetails},
     store::{Entry, NewToken, Tenant},
     tokens::{self, Kind},
     vault::NewCredentials,
-    web::{Caller, Json},
+    web::{Caller, Json, to_the_end},
 };
 
-/// What a bundle can be made for.
-const CLIENTS: [&str; 7] = [
-    "claude-desktop",
-    "claude-code",
-    "cursor",
-    "vscode",
-    "codex",
-    "mcpb",
-    "env",
-];
 /// Proofs per activation token: each asks Service Fusion twice.
 const PROOFS: crate::limits::Limit = crate::limits::Limit {
     name: "proofs/activation",
@@ -88,7 +79,7 @@ pub async fn activate(
     Json(form): Json<Credentials>,
 ) -> Result<(StatusCode, axum::Json<Activated>), Problem> {
     let caller = allowed(&app, &headers).await?;
-    let client = Client::new(&form.client_id, &form.client_secret)?;
+    let client = proof::Client::new(&form.client_id, &form.client_secret)?;
     let credentials = client.prove(&app).await?;
     let activated = to_the_end(async move {
         let (tenant, token) = (&caller.tenant.id, &caller.token.id);
@@ -112,16 +103,6 @@ pub(super) async fn allowed(app: &App, headers: &HeaderMap) -> Result<Caller, Pr
         Some(reached) => Err(Problem::too_many(reached.seconds)),
         None => Ok(caller),
     }
-}
-
-/// Storing is not left half done when the client hangs up.
-pub(super) async fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
-) -> Result<T, Problem> {
-    tokio::spawn(work).await.unwrap_or_else(|problem| {
-        tracing::error!(%problem, "an activation failed");
-        Err(Problem::internal())
-    })
 }
 
 /// For the audit log.
@@ -174,12 +155,15 @@ pub(super) async fn finished(
     };
     app.store.add_token(&token).await?;
     let url = &app.config.public_url;
-    let bundle = |client| (client, format!("{url}/api/bundles/{client}"));
+    let bundle = |client: Client| {
+        let name = client.name();
+        (name, format!("{url}/api/bundles/{name}"))
+    };
     Ok(Activated {
         tenant: TenantView::new(&caller.tenant, account),
         token: new.token.expose_secret().to_owned(),
         mcp_url: format!("{url}/mcp"),
-        bundles: CLIENTS.into_iter().map(bundle).collect(),
+        bundles: Client::ALL.into_iter().map(bundle).collect(),
     })
 }
 

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    activate::{Activated, Credentials, allowed, finished, noted, to_the_end},
+    activate::{Activated, Credentials, allowed, finished, noted},
     proof::Client,
 };
 use crate::{
@@ -22,12 +22,14 @@ use crate::{
     error::{Problem, ProblemDetails},
     store::BrowserGrant,
     tokens::{self, Kind},
-    web::{Caller, Json},
+    web::{Caller, Json, to_the_end},
 };
 
 /// How long a consent may take.
 const LIFE: i64 = 10 * 60_000;
 const ACTIVATED: &str = "activated";
+/// What pending secrets are sealed under is derived with this from the master key.
+const PENDING: &str = "sf-supervisor browser grants";
 
 /// Where to send the person.
 #[derive(Serialize, ToSchema)]
@@ -74,17 +76,17 @@ pub async fn begin(
     let state = tokens::generate(Kind::Activation)?;
     let now = app.clock.now();
     let place = |column| place(&state.hash, column);
-    let key = pending_key(&app, None)?;
+    let master = app.vault.sealing_key().await?;
+    let key = master.derive(PENDING);
     let seal = |column, text: &SecretString| {
-        key.1
-            .seal(text.expose_secret().as_bytes(), &place(column))
+        key.seal(text.expose_secret().as_bytes(), &place(column))
             .map(|sealed| STANDARD.encode(sealed))
             .map_err(|_| Problem::internal())
     };
     let grant = BrowserGrant {
         client_id: seal("client_id", &client.id)?,
         client_secret: seal("client_secret", &client.secret)?,
-        key_id: key.0,
+        key_id: master.id(),
         state_hash: state.hash.clone(),
         token_id: caller.token.id,
         tenant_id: caller.tenant.id,
@@ -187,7 +189,8 @@ async fn connect(
             "Service Fusion was not allowed to connect. Nothing was stored; begin again if that was a mistake.",
         )
     })?;
-    let key = pending_key(app, Some(&grant.key_id))?.1;
+    let master = app.master.with_id(&grant.key_id);
+    let key = master.ok_or_else(Problem::internal)?.derive(PENDING);
     let open = |column, sealed: &str| {
         let sealed = STANDARD.decode(sealed).unwrap_or_default();
         let plain = key
@@ -232,16 +235,11 @@ pub async fn progress(
     };
     match grant.outcome.as_deref() {
         Some(ACTIVATED) => {
-            let now = app.clock.now();
-            if !app.store.use_token(&caller.token.id, now).await? {
-                return Err(Problem::unauthorized());
-            }
-            let account = app.vault.account(&caller.tenant.id).await?;
-            let activated = finished(&app, &caller, account.unwrap_or_default()).await?;
+            let told = to_the_end(async move { handed_out(&app, &caller).await }).await?;
             Ok(axum::Json(Progress {
                 state: ACTIVATED,
                 code: None,
-                activated: Some(activated),
+                activated: Some(told),
             }))
         }
         Some(code) => Ok(simply("failed", Some(code.to_owned()))),
@@ -252,22 +250,22 @@ pub async fn progress(
     }
 }
 
+/// The result, for the one who uses up the activation token.
+async fn handed_out(app: &App, caller: &Caller) -> Result<Activated, Problem> {
+    let now = app.clock.now();
+    if !app.store.use_token(&caller.token.id, now).await? {
+        return Err(Problem::unauthorized());
+    }
+    let account = app.vault.account(&caller.tenant.id).await?;
+    finished(app, caller, account.unwrap_or_default()).await
+}
+
 fn redirect_uri(app: &App) -> String {
     format!("{}/api/activate/callback", app.config.public_url)
 }
 
 fn place(state_hash: &str, column: &str) -> String {
     format!("sf-supervisor browser grant 1\n{column}\n{state_hash}")
-}
-
-/// What pending secrets are sealed under: of the current master key, or of the one with that id.
-fn pending_key(app: &App, id: Option<&str>) -> Result<(String, sf_mcp::seal::SealingKey), Problem> {
-    let current = app.master.current();
-    let master = match id {
-        Some(id) => app.master.with_id(id).ok_or_else(Problem::internal)?,
-        None => current,
-    };
-    Ok((master.id(), master.derive("sf-supervisor browser grants")))
 }
 
 #[derive(Template)]

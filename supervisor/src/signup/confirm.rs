@@ -14,7 +14,7 @@ use crate::{
     one_time_codes::{Refused, Use},
     store::{Entry, Member, NewToken},
     tokens::{self, Kind},
-    web::{Json, Source},
+    web::{Json, Source, to_the_end},
 };
 
 /// How long an activation token is good.
@@ -58,11 +58,21 @@ pub async fn confirm(
     Json(form): Json<Confirmation>,
 ) -> Result<axum::Json<Confirmed>, Problem> {
     let email = Email::parse(&form.email).map_err(Problem::from)?;
+    let confirmed = to_the_end(async move { confirmed(&app, &email, source, &form.otp).await });
+    Ok(axum::Json(confirmed.await?))
+}
+
+async fn confirmed(
+    app: &App,
+    email: &Email,
+    source: Source,
+    otp: &str,
+) -> Result<Confirmed, Problem> {
     let company = app
         .codes
-        .check(&email, &source.network(), &form.otp, Use::Spend)
+        .check(email, &source.network(), otp, Use::Spend)
         .await?;
-    let owner = owner(&app, &email, company).await?;
+    let owner = owner(app, email, company).await?;
     let new = tokens::generate(Kind::Activation)?;
     let now = app.clock.now();
     let token = NewToken {
@@ -78,11 +88,11 @@ pub async fn confirm(
         expires_at: Some(now + i64::try_from(ACTIVATION_LIFE.as_millis()).unwrap_or(0)),
     };
     app.store.add_token(&token).await?;
-    Ok(axum::Json(Confirmed {
+    Ok(Confirmed {
         tenant_id: owner.tenant_id,
         activation_token: new.token.expose_secret().to_owned(),
         expires_in: ACTIVATION_LIFE.as_secs(),
-    }))
+    })
 }
 
 /// The owner that the address is, or becomes.

@@ -141,15 +141,24 @@ async fn who(app: &App, grant: &Grant) -> Result<String, Problem> {
     if !status.is_success() {
         return Err(unavailable(&format!("/v1/me: status {}", status.as_u16())));
     }
-    let body = answer
-        .bytes()
-        .await
-        .map_err(|problem| unavailable(&problem.without_url().to_string()))?;
-    let me: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if body.len() > LONGEST_ANSWER || !me.is_object() {
+    let me: Value = serde_json::from_slice(&whole(answer).await?).unwrap_or_default();
+    if !me.is_object() {
         return Err(unavailable("/v1/me: an answer that is no account"));
     }
     Ok(named(&me))
+}
+
+/// The answer's body; one that is too long is not read to its end.
+async fn whole(mut answer: reqwest::Response) -> Result<Vec<u8>, Problem> {
+    let mut body = Vec::new();
+    let broken = |problem: reqwest::Error| unavailable(&problem.without_url().to_string());
+    while let Some(piece) = answer.chunk().await.map_err(broken)? {
+        if body.len() + piece.len() > LONGEST_ANSWER {
+            return Err(unavailable("/v1/me: an answer that is too long"));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
 }
 
 /// `Anna Smith <anna@example.com>`, as much of it as there is.

@@ -12,6 +12,7 @@ use crate::{
     error::{Problem, ProblemDetails},
     mailer::{Kind, Letter},
     one_time_codes::{self, CodeSent},
+    text::is_unseen,
     web::{Json, Source},
 };
 
@@ -56,7 +57,7 @@ pub async fn register(
             company: known.company,
             code,
         },
-        None => Kind::SignUp { company, code },
+        None => Kind::SignUp { code },
     };
     app.mailer.send(Letter {
         to: email,
@@ -66,7 +67,7 @@ pub async fn register(
     Ok((StatusCode::ACCEPTED, axum::Json(CodeSent::now())))
 }
 
-/// A company's name is shown to people in mails and on pages, so it must be a name and nothing else.
+/// A company's name is shown to its people in mails and on pages, so it must be a name and nothing else.
 fn company_name(text: &str) -> Result<String, Problem> {
     let name = text.trim();
     let length = name.chars().count();
@@ -75,7 +76,7 @@ fn company_name(text: &str) -> Result<String, Problem> {
             "`company` must have 1 to {LONGEST_COMPANY} characters."
         )));
     }
-    if name.chars().any(|c| c.is_control() || turns_text(c)) {
+    if name.chars().any(is_unseen) {
         return Err(Problem::invalid(
             "`company` must not contain control characters or line breaks.",
         ));
@@ -87,11 +88,6 @@ fn company_name(text: &str) -> Result<String, Problem> {
         ));
     }
     Ok(name.to_owned())
-}
-
-/// Characters that are not seen but change how others are.
-fn turns_text(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

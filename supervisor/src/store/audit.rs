@@ -26,14 +26,19 @@ impl Store {
 
     /// The newest entries first, of one tenant or of all.
     pub async fn entries(&self, tenant_id: Option<&str>, limit: i64) -> Result<Vec<Entry>> {
-        let rows = sqlx::query(
-            "SELECT at, actor, action, tenant_id, before, after FROM audit \
-             WHERE ($1 = '' OR tenant_id = $1) ORDER BY at DESC, id LIMIT $2",
-        )
-        .bind(tenant_id.unwrap_or_default())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let query = match tenant_id {
+            Some(id) => sqlx::query(
+                "SELECT at, actor, action, tenant_id, before, after FROM audit \
+                 WHERE tenant_id = $2 ORDER BY at DESC, id LIMIT $1",
+            )
+            .bind(limit)
+            .bind(id),
+            None => sqlx::query(
+                "SELECT at, actor, action, tenant_id, before, after FROM audit ORDER BY at DESC, id LIMIT $1",
+            )
+            .bind(limit),
+        };
+        let rows = query.fetch_all(&self.pool).await?;
         rows.iter().map(entry).collect()
     }
 }

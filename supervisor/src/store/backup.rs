@@ -11,7 +11,9 @@ use sqlx::{Any, AnyConnection, AssertSqlSafe, Connection, Executor, Row as _, Tr
 use super::{
     Kind, Store, known_schema,
     tables::{self, MANIFEST, Table},
+    tokens,
 };
+use crate::text::hexadecimal;
 
 type Result<T> = std::result::Result<T, Error>;
 
@@ -109,7 +111,13 @@ impl Store {
     }
 
     /// Fills the database with a backup of this program's schema, in one transaction: after a failure all is as before.
-    pub async fn restore(&self, file: &Path, replace: bool) -> Result<Manifest> {
+    /// With a time in `revoked_at` no token in it is good any more.
+    pub async fn restore(
+        &self,
+        file: &Path,
+        replace: bool,
+        revoked_at: Option<i64>,
+    ) -> Result<Manifest> {
         let (manifest, mut file) = checked(file).await?;
         if manifest.schema != known_schema() {
             return Err(Error::Older {
@@ -139,6 +147,9 @@ impl Store {
                     expected,
                 });
             }
+        }
+        if let Some(now) = revoked_at {
+            tokens::revoke_all(&mut writing, now).await?;
         }
         writing.commit().await?;
         file.close().await?;
@@ -231,16 +242,6 @@ async fn describe(file: &mut AnyConnection, made_at: i64) -> Result<Manifest> {
         rows,
         checksum: hexadecimal(&sum.finalize()),
     })
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 async fn write(file: &mut AnyConnection, manifest: &Manifest) -> Result<()> {

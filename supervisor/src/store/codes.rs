@@ -57,31 +57,36 @@ impl Store {
     }
 
     /// Counts a try and, when it is right, spends the code: one statement, so that of two right tries at once one wins
-    /// and no burst gets more tries than there are. `keep` leaves a right code good for once more.
+    /// and no burst gets more tries than there are. The code may be hashed under any of several keys. `keep` leaves a right code good for once more.
     pub async fn try_code(
         &self,
         email: &str,
-        code_hash: &str,
+        code_hashes: &[String],
         keep: bool,
         now: i64,
     ) -> Result<Option<Tried>> {
-        let row = sqlx::query(
-            "UPDATE codes SET tries = tries + 1, used_at = CASE WHEN code_hash = $2 AND $5 = 0 THEN $4 ELSE used_at END \
-             WHERE email = $1 AND used_at IS NULL AND tries < $3 AND expires_at > $4 RETURNING code_hash, company",
-        )
+        let places: Vec<_> = (5..5 + code_hashes.len())
+            .map(|number| format!("${number}"))
+            .collect();
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "UPDATE codes SET tries = tries + 1, \
+               used_at = CASE WHEN code_hash IN ({}) AND $4 = 0 THEN $3 ELSE used_at END \
+             WHERE email = $1 AND used_at IS NULL AND tries < $2 AND expires_at > $3 RETURNING code_hash, company",
+            places.join(", ")
+        )))
         .bind(email)
-        .bind(code_hash)
         .bind(TRIES_PER_CODE)
         .bind(now)
-        .bind(i64::from(keep))
-        .fetch_optional(&self.pool)
-        .await?;
-        let Some(row) = row else {
+        .bind(i64::from(keep));
+        for hash in code_hashes {
+            query = query.bind(hash);
+        }
+        let Some(row) = query.fetch_optional(&self.pool).await? else {
             return Ok(None);
         };
         let stored: String = row.try_get("code_hash")?;
         Ok(Some(Tried {
-            right: stored == code_hash,
+            right: code_hashes.contains(&stored),
             company: row.try_get("company")?,
         }))
     }

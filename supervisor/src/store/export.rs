@@ -6,13 +6,15 @@ use sqlx::Row as _;
 use super::{Result, Row, Store};
 
 impl Store {
-    /// Usage by day (UTC), the oldest first.
-    pub async fn days_of(&self, tenant_id: &str) -> Result<Vec<Value>> {
+    /// Usage of the first day (UTC) after `after` that has any; empty after the last.
+    pub async fn day_after(&self, tenant_id: &str, after: i64) -> Result<Vec<Value>> {
         let rows = sqlx::query(
-            "SELECT day, tool, status, client, origin, calls, duration_ms, bytes FROM usage_days \
-             WHERE tenant_id = $1 ORDER BY day, tool, status, client, origin",
+            "SELECT day, tool, status, client, origin, calls, duration_ms, bytes FROM usage_days WHERE tenant_id = $1 \
+             AND day = (SELECT MIN(day) FROM usage_days WHERE tenant_id = $1 AND day > $2) \
+             ORDER BY tool, status, client, origin",
         )
         .bind(tenant_id)
+        .bind(after)
         .fetch_all(&self.pool)
         .await?;
         rows.iter()

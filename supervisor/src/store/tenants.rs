@@ -71,16 +71,6 @@ impl Store {
         .await?;
         Ok(())
     }
-
-    /// Its credentials have been proven.
-    pub async fn activate_tenant(&self, id: &str, now: i64) -> Result<()> {
-        sqlx::query("UPDATE tenants SET activated_at = COALESCE(activated_at, $2) WHERE id = $1")
-            .bind(id)
-            .bind(now)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
-    }
 }
 
 pub(super) fn tenant(row: &Row) -> Result<Tenant> {

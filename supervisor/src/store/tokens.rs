@@ -143,6 +143,15 @@ impl Store {
     }
 }
 
+/// Revokes every token of every tenant, within the transaction of a restore.
+pub(super) async fn revoke_all(connection: &mut sqlx::AnyConnection, now: i64) -> Result<()> {
+    sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE revoked_at IS NULL")
+        .bind(now)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Uses up a token that may be used once, within the transaction of what it is used for.
 pub(super) fn using(id: &str, now: i64) -> Query<'_, Any, AnyArguments> {
     sqlx::query(

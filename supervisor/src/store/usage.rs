@@ -1,8 +1,8 @@
 //! Calls: the events themselves for a while, their sums by hour and day for good.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyArguments, query::Query};
 
 use super::{Result, Row, Store};
 
@@ -12,6 +12,14 @@ const DAY: i64 = 24 * HOUR;
 const ROWS: usize = 500;
 /// Rows that one DELETE removes, so that it holds up no writer for long.
 const REMOVED_AT_ONCE: i64 = 5000;
+
+/// Rows of a report: as many as hours of its longest period, and more than days.
+const REPORTED: usize = 2500;
+
+/// What tools and clients are called that have no sums of their own.
+pub const OTHER: &str = "other";
+/// Clients of a tenant that have sums of their own in a day (UTC).
+pub const CLIENTS_A_DAY: usize = 50;
 
 /// One call that has been judged fit to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,17 +159,31 @@ impl Store {
             _ => ("usage_days", "day"),
         };
         let column = by.word();
-        let rows = sqlx::query(AssertSqlSafe(format!(
+        let whose = tenant_id.map_or("", |_| "AND tenant_id = $3");
+        let bound = |query: Query<'static, Any, AnyArguments>| {
+            let query = query.bind(from).bind(to);
+            match tenant_id {
+                Some(id) => query.bind(id.to_owned()),
+                None => query,
+            }
+        };
+        let rows = bound(sqlx::query(AssertSqlSafe(format!(
             "SELECT CAST({column} AS TEXT) AS key, {SUMS} FROM {table} \
-             WHERE ($1 = '' OR tenant_id = $1) AND {start} >= $2 AND {start} < $3 \
-             GROUP BY {column} ORDER BY {column}"
-        )))
-        .bind(tenant_id.unwrap_or_default())
-        .bind(from)
-        .bind(to)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(sum).collect()
+             WHERE {start} >= $1 AND {start} < $2 {whose} \
+             GROUP BY {column} ORDER BY SUM(calls) DESC, {column} LIMIT {REPORTED}"
+        ))));
+        let rows = rows.fetch_all(&self.pool).await?;
+        let mut sums: Vec<Sum> = rows.iter().map(sum).collect::<Result<_>>()?;
+        if sums.len() == REPORTED {
+            let all = bound(sqlx::query(AssertSqlSafe(format!(
+                "SELECT '{OTHER}' AS key, {SUMS} FROM {table} WHERE {start} >= $1 AND {start} < $2 {whose}"
+            ))));
+            let all = sum(&all.fetch_one(&self.pool).await?)?;
+            add_rest(&mut sums, all);
+        }
+        // Times have all the same number of digits.
+        sums.sort_by(|one, other| one.key.cmp(&other.key));
+        Ok(sums)
     }
 
     /// Sums by tenant, from the start of `from` to before `to` (Unix ms).
@@ -177,7 +199,7 @@ impl Store {
         rows.iter().map(sum).collect()
     }
 
-    /// Removes events of before `before`, a part at a time; their sums stay.
+    /// Removes events of before `before`, a part at a time, and which clients their days had; the sums stay.
     pub async fn forget_usage(&self, before: i64) -> Result<u64> {
         let tenants = sqlx::query("SELECT id FROM tenants")
             .fetch_all(&self.pool)
@@ -202,7 +224,11 @@ impl Store {
                 }
             }
         }
-        Ok(removed)
+        let days = sqlx::query("DELETE FROM usage_clients WHERE day < $1")
+            .bind(before)
+            .execute(&self.pool)
+            .await?;
+        Ok(removed + days.rows_affected())
     }
 }
 
@@ -242,14 +268,82 @@ async fn add_of_one(
         kept.extend(events.into_iter().filter(|event| new.contains(&event.id)));
     }
     if let (Some((source, _)), false) = (batches.first(), kept.is_empty()) {
+        let named = named_clients(transaction, source.tenant_id, &kept).await?;
         for (table, start, length) in [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)] {
-            let sums: Vec<(Key<'_>, Sums)> = summed(&kept, length).into_iter().collect();
+            let sums: Vec<(Key<'_>, Sums)> = summed(&kept, length, &named).into_iter().collect();
             for part in sums.chunks(ROWS) {
                 add_sums(transaction, *source, table, start, part).await?;
             }
         }
     }
     Ok(kept.len())
+}
+
+/// What `all` counts beyond the sums goes to the one for the rest.
+fn add_rest(sums: &mut Vec<Sum>, all: Sum) {
+    let mut rest = all;
+    for sum in &*sums {
+        rest.calls -= sum.calls;
+        rest.errors -= sum.errors;
+        rest.duration_ms -= sum.duration_ms;
+        rest.bytes -= sum.bytes;
+    }
+    if rest.calls <= 0 {
+        return;
+    }
+    match sums.iter_mut().find(|sum| sum.key == OTHER) {
+        Some(other) => {
+            other.calls += rest.calls;
+            other.errors += rest.errors;
+            other.duration_ms += rest.duration_ms;
+            other.bytes += rest.bytes;
+        }
+        None => sums.push(rest),
+    }
+}
+
+/// The clients that have sums of their own, by day; new ones are noted while there is room in their day. Batches at
+/// the same moment may each take the last place on PostgreSQL.
+async fn named_clients(
+    transaction: &mut Transaction<'static, Any>,
+    tenant_id: &str,
+    events: &[&UsageEvent],
+) -> Result<HashMap<i64, HashSet<String>>> {
+    let seen: BTreeSet<(i64, &str)> = events
+        .iter()
+        .map(|event| (start_of(event.at, DAY), client_name(&event.client)))
+        .collect();
+    let days = seen.first().zip(seen.last());
+    let (first, last) = days.map_or((0, 0), |(first, last)| (first.0, last.0));
+    let rows = sqlx::query(
+        "SELECT day, client FROM usage_clients WHERE tenant_id = $1 AND day >= $2 AND day <= $3",
+    )
+    .bind(tenant_id)
+    .bind(first)
+    .bind(last)
+    .fetch_all(&mut **transaction)
+    .await?;
+    let mut named = HashMap::<i64, HashSet<String>>::new();
+    for row in &rows {
+        let of_day = named.entry(row.try_get("day")?).or_default();
+        of_day.insert(row.try_get("client")?);
+    }
+    for (day, client) in seen {
+        let of_day = named.entry(day).or_default();
+        if of_day.len() >= CLIENTS_A_DAY || !of_day.insert(client.to_owned()) {
+            continue;
+        }
+        sqlx::query(
+            "INSERT INTO usage_clients (tenant_id, day, client) VALUES ($1, $2, $3) \
+             ON CONFLICT (tenant_id, day, client) DO NOTHING",
+        )
+        .bind(tenant_id)
+        .bind(day)
+        .bind(client)
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(named)
 }
 
 /// The ids of those events that were not there yet.
@@ -337,15 +431,21 @@ pub(super) fn rows(count: usize, shared: usize, own: usize, beginning: &str) -> 
 }
 
 /// What the events add to the sums of their hours or days.
-fn summed<'a>(events: &[&'a UsageEvent], length: i64) -> BTreeMap<Key<'a>, Sums> {
+fn summed<'a>(
+    events: &[&'a UsageEvent],
+    length: i64,
+    named: &HashMap<i64, HashSet<String>>,
+) -> BTreeMap<Key<'a>, Sums> {
     let mut sums = BTreeMap::<Key<'a>, Sums>::new();
     for event in events {
-        let begin = event.at - event.at.rem_euclid(length);
+        let client = client_name(&event.client);
+        let of_day = named.get(&start_of(event.at, DAY));
+        let is_named = of_day.is_some_and(|names| names.contains(client));
         let key = (
-            begin,
+            start_of(event.at, length),
             event.tool.as_str(),
             event.status.as_str(),
-            client_name(&event.client),
+            if is_named { client } else { OTHER },
         );
         let (calls, duration_ms, bytes) = sums.entry(key).or_default();
         *calls += 1;
@@ -353,6 +453,10 @@ fn summed<'a>(events: &[&'a UsageEvent], length: i64) -> BTreeMap<Key<'a>, Sums>
         *bytes += event.bytes;
     }
     sums
+}
+
+fn start_of(at: i64, length: i64) -> i64 {
+    at - at.rem_euclid(length)
 }
 
 /// Sums are by client, not by each version of it.

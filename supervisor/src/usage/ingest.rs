@@ -30,6 +30,13 @@ const BATCHES: Limit = Limit {
     window: 10 * 60 * 1000,
 };
 
+/// Events of a tenant in a day (UTC), from all its machines: more than any company calls.
+pub const EVENTS: Limit = Limit {
+    name: "usage/events",
+    most: 100_000,
+    window: 24 * 60 * 60 * 1000,
+};
+
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct Batch {
     /// `{id, at, tool, endpoint, status, duration_ms, bytes, client?, era?}`; `at` is RFC 3339 or Unix ms.
@@ -54,7 +61,9 @@ pub struct Refused {
     pub why: &'static str,
 }
 
-/// Counts calls, each once however often it is sent; at most 1000 in a batch of at most 1 MB. Events that break a rule
+/// Counts calls, each once however often it is sent; at most 1000 in a batch of at most 1 MB, and 100,000 a day (UTC)
+/// from all machines of a company, those that come again included. A tool that sf-mcp does not have counts as `other`,
+/// and so does a client when there are too many in a day. Events that break a rule
 /// are named in the answer and never become good; the others of the batch are counted.
 #[utoipa::path(
     post,
@@ -88,6 +97,10 @@ pub async fn post(
         ));
     }
     let (events, refused) = judged(&batch.events, now);
+    let tenant = &caller.tenant.id;
+    if let Some(reached) = limits::take_many(&app.store, EVENTS, tenant, events.len(), now).await? {
+        return Err(Problem::too_many(reached.seconds));
+    }
     let source = UsageSource {
         tenant_id: &caller.tenant.id,
         token_id: Some(&caller.token.id),

@@ -80,7 +80,8 @@ impl Company {
 
 /// One call; the number decides everything about it.
 pub(crate) fn call(number: u64, at: i64) -> Value {
-    let tool = ["list_jobs", "get_job", "get_dispatch_board"][usize::try_from(number % 3).unwrap()];
+    let tool =
+        ["search_jobs", "get_job", "get_dispatch_board"][usize::try_from(number % 3).unwrap()];
     json!({
         "id": format!("call-{number}"),
         "at": at,
