@@ -148,7 +148,7 @@ pub fn run() -> ExitCode {
             crate::logging::start(&config.log, paths.map(Paths::log_folder));
             dispatch(command, config, &given)
         }
-        Err(problem) => without_settings(cli.command.as_ref(), problem, given),
+        Err(problem) => without_settings(cli.command.as_ref(), &problem, given),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -162,7 +162,7 @@ pub fn run() -> ExitCode {
 /// The doctor goes on where only `config.toml` is at fault.
 fn without_settings(
     command: Option<&Command>,
-    problem: config::Error,
+    problem: &config::Error,
     given: Settings,
 ) -> Result<Exit, Failure> {
     let refused = Failure::new(Exit::Usage, problem.to_string());
@@ -177,7 +177,7 @@ fn without_settings(
         return Err(refused);
     };
     crate::logging::start(&config.log, None);
-    doctor::run(&config, Some(&problem), *json)
+    doctor::run(&config, Some(problem), *json)
 }
 
 /// The help names variables but not their values: it is pasted into messages.

@@ -210,12 +210,13 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
 /// Whether others on this machine may read the key that protects the sign-in.
 #[cfg(unix)]
 fn key_file(config: &Config) -> Option<Check> {
+    use crate::auth::master_key::Place;
     use std::os::unix::fs::PermissionsExt;
     let profile = company::profile(config).ok()??;
     let head = profile.vault.head().ok()??;
     let file = profile.places.file();
     let mode = file.metadata().ok()?.permissions().mode();
-    let is_open = head.place == crate::auth::master_key::Place::File && mode & 0o077 != 0;
+    let is_open = head.place == Place::File && mode & 0o077 != 0;
     is_open.then(|| Check {
         name: "key file",
         finding: Finding::Odd(format!(
