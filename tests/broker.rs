@@ -169,18 +169,12 @@ fn a_code_by_e_mail_signs_in_and_names_this_machine() {
 /// Runs a login at a terminal and types these lines.
 #[cfg(target_os = "linux")]
 fn at_a_terminal(home: &Home, login: &[&str], typed: &[&str]) -> (Option<i32>, String) {
-    typed_at_a_terminal(
-        command(home, login),
-        &typed
-            .iter()
-            .map(|line| format!("{line}\n"))
-            .collect::<String>(),
-    )
+    typed_at_a_terminal(&command(home, login), &(typed.join("\n") + "\n"))
 }
 
 /// Runs a command at a terminal and types these keys.
 #[cfg(target_os = "linux")]
-fn typed_at_a_terminal(own: Command, typed: &str) -> (Option<i32>, String) {
+fn typed_at_a_terminal(own: &Command, typed: &str) -> (Option<i32>, String) {
     use std::io::Write;
     let words = std::iter::once(own.get_program()).chain(own.get_args());
     let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
@@ -244,7 +238,7 @@ fn the_end_of_input_stops_a_login_at_once() {
         (&service, "ann@example.com\n\u{4}"),
         (&["login"], "\u{4}"),
     ] {
-        let (code, shown) = typed_at_a_terminal(command(&home, login), typed);
+        let (code, shown) = typed_at_a_terminal(&command(&home, login), typed);
         assert_eq!(code, Some(1), "{login:?}: {shown}");
         assert!(shown.contains("Stopped; nothing was stored."), "{shown}");
         assert!(!shown.contains("That was empty"), "{shown}");
