@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::{
-    config::{Config, Settings},
+    config::{self, Config, Settings},
     paths::Paths,
 };
 
@@ -148,7 +148,7 @@ pub fn run() -> ExitCode {
             crate::logging::start(&config.log, paths.map(Paths::log_folder));
             dispatch(command, config, &given)
         }
-        Err(problem) => Err(Failure::new(Exit::Usage, problem.to_string())),
+        Err(problem) => without_settings(cli.command.as_ref(), &problem, given),
     };
     match outcome {
         Ok(exit) => ExitCode::from(exit as u8),
@@ -157,6 +157,27 @@ pub fn run() -> ExitCode {
             ExitCode::from(failure.exit as u8)
         }
     }
+}
+
+/// The doctor goes on where only `config.toml` is at fault.
+fn without_settings(
+    command: Option<&Command>,
+    problem: &config::Error,
+    given: Settings,
+) -> Result<Exit, Failure> {
+    let refused = Failure::new(Exit::Usage, problem.to_string());
+    let Some(Command::Doctor {
+        json,
+        rotate_key: false,
+    }) = command
+    else {
+        return Err(refused);
+    };
+    let Ok(config) = given.resolve_without_file() else {
+        return Err(refused);
+    };
+    crate::logging::start(&config.log, None);
+    doctor::run(&config, Some(problem), *json)
 }
 
 /// The help names variables but not their values: it is pasted into messages.
@@ -183,7 +204,7 @@ fn dispatch(command: Command, config: Config, given: &Settings) -> Result<Exit, 
         Command::Doctor {
             rotate_key: true, ..
         } => rotate::run(&config),
-        Command::Doctor { json, .. } => doctor::run(&config, json),
+        Command::Doctor { json, .. } => doctor::run(&config, None, json),
         Command::Tools { json } => tools::run(&config, json),
         Command::Call {
             tool,

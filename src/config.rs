@@ -1,6 +1,9 @@
 //! Settings: a flag wins over its environment variable, that over `config.toml`, that over the default.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use jiff::{civil::DateTime, tz::TimeZone};
@@ -104,6 +107,11 @@ pub enum Error {
     },
     #[error("{path}: {problem}")]
     File { path: PathBuf, problem: String },
+    #[error(
+        "{path}: {}. Correct it there; texts stand in quotes, as in time_zone = \"America/Chicago\"",
+        .problem.trim_end()
+    )]
+    Content { path: PathBuf, problem: String },
 }
 
 /// A group of tools that is offered or not.
@@ -177,10 +185,12 @@ impl Device {
             (Some(_), None) => Err(half(URL, TOKEN)),
             (None, Some(_)) => Err(half(TOKEN, URL)),
             (Some(url), Some(token)) => Ok(Some(Self {
-                supervisor: origin::checked(url.trim()).map_err(|accepted| Error::Value {
-                    name: URL,
-                    value: url,
-                    accepted: accepted.to_owned(),
+                supervisor: origin::checked_service(url.trim()).map_err(|accepted| {
+                    Error::Value {
+                        name: URL,
+                        value: url,
+                        accepted: accepted.to_owned(),
+                    }
                 })?,
                 token: token.trim().to_owned().into(),
             })),
@@ -196,14 +206,22 @@ fn read_variable(name: &str) -> Option<String> {
 }
 
 impl Settings {
+    /// The same where `config.toml` cannot be used.
+    pub fn resolve_without_file(self) -> Result<Config, Error> {
+        self.decide(|_| Ok(File::default()))
+    }
+
     /// Reads `config.toml` and decides every setting.
     pub fn resolve(self) -> Result<Config, Error> {
+        self.decide(read_file)
+    }
+
+    fn decide(self, read: impl FnOnce(&Paths) -> Result<File, Error>) -> Result<Config, Error> {
         let profile = self.profile.unwrap_or_else(|| "default".to_owned());
         check_profile(&profile)?;
+        check_home(self.home.as_deref())?;
         let paths = Paths::new(self.home.as_deref(), &profile).filter(|_| !self.hosted);
-        let file = paths
-            .as_ref()
-            .map_or_else(|| Ok(File::default()), read_file)?;
+        let file = paths.as_ref().map_or_else(|| Ok(File::default()), read)?;
 
         let clock = clock(
             self.time_zone.or(file.time_zone).as_deref(),
@@ -247,7 +265,7 @@ fn read_file(paths: &Paths) -> Result<File, Error> {
             });
         }
     };
-    toml::from_str(&text).map_err(|problem| Error::File {
+    toml::from_str(&text).map_err(|problem| Error::Content {
         path,
         problem: problem.to_string(),
     })
@@ -264,6 +282,17 @@ fn check_profile(profile: &str) -> Result<(), Error> {
         value: profile.to_owned(),
         accepted: "a profile is 1 to 64 letters, digits, `-` or `_`".to_owned(),
     })
+}
+
+fn check_home(home: Option<&Path>) -> Result<(), Error> {
+    match home {
+        Some(home) if home.is_file() => Err(Error::Value {
+            name: "SF_MCP_HOME",
+            value: home.display().to_string(),
+            accepted: "it must be a folder, and that is a file".to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The sandbox company sits in Dallas; its day should look like one there.

@@ -1,10 +1,19 @@
 //! The origin of a service: https anywhere, plain http on this machine alone.
 
+const NO_ADDRESS: &str = "it must be an address such as `https://api.servicefusion.com`";
+
+/// The same for a hosting service's, with an example of such a one.
+pub fn checked_service(url: &str) -> Result<String, &'static str> {
+    checked(url).map_err(|accepted| match accepted {
+        NO_ADDRESS => "it must be an address such as `https://mcp.example.com`",
+        other => other,
+    })
+}
+
 /// `url` without a trailing slash, or what would be accepted instead.
 pub fn checked(url: &str) -> Result<String, &'static str> {
     let trimmed = url.trim_end_matches('/');
-    let parsed = reqwest::Url::parse(trimmed)
-        .map_err(|_| "it must be an address such as `https://api.servicefusion.com`")?;
+    let parsed = reqwest::Url::parse(trimmed).map_err(|_| NO_ADDRESS)?;
     let loopback = match parsed.host_str() {
         Some("localhost") => true,
         Some(host) => host
@@ -50,5 +59,11 @@ mod tests {
         ] {
             assert!(checked(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn an_example_is_of_the_service_that_was_asked_for() {
+        let said = checked_service("127.0.0.1:8080").unwrap_err();
+        assert!(said.contains("https://mcp.example.com"), "{said}");
     }
 }

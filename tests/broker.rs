@@ -169,8 +169,13 @@ fn a_code_by_e_mail_signs_in_and_names_this_machine() {
 /// Runs a login at a terminal and types these lines.
 #[cfg(target_os = "linux")]
 fn at_a_terminal(home: &Home, login: &[&str], typed: &[&str]) -> (Option<i32>, String) {
+    typed_at_a_terminal(&command(home, login), &(typed.join("\n") + "\n"))
+}
+
+/// Runs a command at a terminal and types these keys.
+#[cfg(target_os = "linux")]
+fn typed_at_a_terminal(own: &Command, typed: &str) -> (Option<i32>, String) {
     use std::io::Write;
-    let own = command(home, login);
     let words = std::iter::once(own.get_program()).chain(own.get_args());
     let line: Vec<&str> = words.map(|word| word.to_str().unwrap()).collect();
     let mut child = Command::new("script")
@@ -185,9 +190,7 @@ fn at_a_terminal(home: &Home, login: &[&str], typed: &[&str]) -> (Option<i32>, S
         .unwrap();
     // Kept open until the program has ended: its terminal hangs up otherwise.
     let mut keys = child.stdin.take().unwrap();
-    for line in typed {
-        writeln!(keys, "{line}").unwrap();
-    }
+    keys.write_all(typed.as_bytes()).unwrap();
     let mut shown = String::new();
     child
         .stdout
@@ -220,6 +223,66 @@ fn a_person_may_mistype_the_code_twice() {
     let (code, shown) = at_a_terminal(&home, &login, &typed(["000000", "1234", CODE]));
     assert_eq!(code, Some(0), "{shown}");
     assert_eq!(status(&home)["source"], "device");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_of_input_stops_a_login_at_once() {
+    if !is_installed(&["script"]) {
+        return;
+    }
+    let (_sandbox, hosting, home) = hosted();
+    let service = ["login", "--supervisor", &hosting.origin()];
+    for (login, typed) in [
+        (&service[..], "\u{4}"),
+        (&service, "ann@example.com\n\u{4}"),
+        (&["login"], "\u{4}"),
+    ] {
+        let (code, shown) = typed_at_a_terminal(&command(&home, login), typed);
+        assert_eq!(code, Some(1), "{login:?}: {shown}");
+        assert!(shown.contains("Stopped; nothing was stored."), "{shown}");
+        assert!(!shown.contains("That was empty"), "{shown}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn ctrl_c_at_the_hidden_question_leaves_a_terminal_that_shows_what_is_typed() {
+    use std::io::Write;
+    if !is_installed(&["script", "stty"]) {
+        return;
+    }
+    let home = Home::new();
+    let line = format!(
+        "{} login --client-id x --api-url http://127.0.0.1:9; echo code $?; stty -a",
+        env!("CARGO_BIN_EXE_sf-mcp")
+    );
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("SF_MCP_HOME", home.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut byte) = (String::new(), [0]);
+    while !shown.ends_with("Client secret (not shown): ") {
+        assert_eq!(screen.read(&mut byte).unwrap(), 1, "{shown}");
+        shown.push(char::from(byte[0]));
+    }
+
+    keys.write_all(b"half a sec\x03").unwrap();
+    screen.read_to_string(&mut shown).unwrap();
+    child.wait().unwrap();
+
+    assert!(shown.contains("Stopped; nothing was stored."), "{shown}");
+    assert!(shown.contains("code 1"), "{shown}");
+    let words: Vec<&str> = shown.split_whitespace().collect();
+    assert!(
+        words.contains(&"echo") && words.contains(&"isig"),
+        "{shown}"
+    );
+    assert!(!shown.contains("half"), "{shown}");
 }
 
 #[test]
@@ -390,6 +453,64 @@ fn a_service_that_is_down_stops_no_call_while_the_token_lives() {
     search(&mut client);
 }
 
+/// What doctor says of the hosting service, and its exit code.
+fn doctor(home: &Home) -> (Value, Option<i32>) {
+    let ran = run(home, &["doctor", "--json"]);
+    let said: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let checks = said["checks"].as_array().unwrap();
+    let row = checks.iter().find(|row| row["check"] == "hosting service");
+    (row.unwrap_or_else(|| panic!("{said}")).clone(), ran.code)
+}
+
+#[test]
+fn doctor_asks_the_hosting_service_too() {
+    let (_sandbox, hosting, home) = signed_in();
+    let origin = hosting.origin();
+
+    let (row, _) = doctor(&home);
+    assert_eq!(row["text"], format!("{origin} accepts this device"));
+
+    hosting.trouble("/api/token", Trouble::Down);
+    let (row, _) = doctor(&home);
+    let says = format!("{origin} cannot be reached; calls go on for another 59 min (");
+    assert_eq!(row["state"], "note");
+    assert!(row["text"].as_str().unwrap().starts_with(&says), "{row}");
+
+    for (trouble, says) in [
+        (Trouble::Problem(403, "tenant_suspended"), "is suspended"),
+        (Trouble::Problem(401, "invalid_token"), "no longer accepts"),
+    ] {
+        hosting.trouble("/api/token", trouble);
+        let (row, code) = doctor(&home);
+        assert_eq!((&row["state"], code), (&json!("problem"), Some(3)), "{row}");
+        assert!(row["text"].as_str().unwrap().contains(says), "{row}");
+    }
+}
+
+#[test]
+fn a_login_that_a_suspended_company_tries_ends_as_its_calls_do() {
+    let (_sandbox, hosting, home) = hosted();
+    let bundle = hosting.bundle(&home);
+    hosting.trouble("/api/token", Trouble::Problem(403, "tenant_suspended"));
+
+    let ran = run(&home, &["login", "--bundle", bundle.to_str().unwrap()]);
+
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+}
+
+#[test]
+fn an_extension_is_opened_in_claude_desktop() {
+    let home = Home::new();
+    let ran = run(&home, &["login", "--bundle", "service-fusion.mcpb"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("is an extension; open it in Claude Desktop"),
+        "{}",
+        ran.stderr
+    );
+}
+
 #[test]
 fn a_bundles_environment_needs_no_login_and_touches_none() {
     let (sandbox, hosting, home) = hosted();
@@ -465,7 +586,8 @@ fn a_logout_takes_the_device_off_the_list() {
     let ran = run(&home, &["logout"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("remove it there yourself"),
+        ran.stderr
+            .contains("ask the account's owner to remove the device"),
         "{}",
         ran.stderr
     );

@@ -380,7 +380,44 @@ fn a_config_file_that_cannot_be_read_is_named() {
 
         assert_eq!(ran.code, Some(2), "{text}");
         assert!(ran.stderr.contains("config.toml"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("in quotes"), "{}", ran.stderr);
+
+        let doctor = run(&home, &["doctor", "--demo"]);
+
+        assert_eq!(doctor.code, Some(2), "{}", doctor.stderr);
+        assert!(
+            doctor.stdout.starts_with("problem  settings"),
+            "{}",
+            doctor.stdout
+        );
+        assert!(doctor.stdout.contains("answers as"), "{}", doctor.stdout);
     }
+}
+
+#[test]
+fn a_home_that_is_a_file_is_refused() {
+    let home = Home::new();
+    let file = home.path().join("file");
+    std::fs::write(&file, "").unwrap();
+
+    let ran = run_env(
+        &home,
+        &[("SF_MCP_HOME", file.to_str().unwrap())],
+        &["status"],
+    );
+
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("it must be a folder"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_logout_says_which_variables_still_sign_in() {
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+
+    let ran = run_with(&sandbox, &home, &["logout"]);
+
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("Unset them"), "{}", ran.stdout);
 }
 
 #[test]
@@ -421,5 +458,6 @@ fn the_sandbox_is_steered_only_when_it_is_meant_to_be() {
     let ran = run(&home, &["sandbox", "--port", port]);
 
     assert_eq!(ran.code, Some(1));
-    assert!(ran.stderr.contains("in use"), "{}", ran.stderr);
+    let says = format!("port {port} is in use; choose another with --port");
+    assert!(ran.stderr.contains(&says), "{}", ran.stderr);
 }

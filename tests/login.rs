@@ -431,6 +431,39 @@ fn a_login_says_who_it_is_where_it_is_kept_and_what_comes_next() {
     );
 }
 
+#[cfg(unix)]
+#[test]
+fn a_key_file_that_is_missing_or_open_to_others_is_said_once() {
+    use std::os::unix::fs::PermissionsExt;
+    let (sandbox, home) = (Sandbox::start(), Home::new());
+    log_in(&sandbox, &home);
+    let ran = |arguments: &[&str]| -> Ran {
+        let mut command = command(&sandbox, &home, arguments);
+        command.env("HOME", home.path()).output().unwrap().into()
+    };
+    assert_eq!(ran(&["install", "cursor"]).code, Some(0));
+    let key = home.path().join("default.key");
+
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let open = ran(&["doctor"]);
+    std::fs::remove_file(&key).unwrap();
+    let (doctor, status) = (ran(&["doctor"]), ran(&["status"]));
+
+    assert!(
+        open.stdout.contains("can be read by others"),
+        "{}",
+        open.stdout
+    );
+    assert!(open.stdout.contains("run: chmod 600"), "{}", open.stdout);
+    assert!(!doctor.stdout.contains("signed in ("), "{}", doctor.stdout);
+    assert_eq!(
+        status.stderr.matches("is missing").count(),
+        1,
+        "{}",
+        status.stderr
+    );
+}
+
 #[cfg(unix)] // elsewhere the home folder is not taken from the environment
 #[test]
 fn doctor_and_logout_know_the_ai_clients_that_use_the_sign_in() {

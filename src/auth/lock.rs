@@ -23,7 +23,9 @@ pub enum Error {
         LONGEST_WAIT.as_secs()
     )]
     Held { path: String },
-    #[error("{path} cannot be opened: {problem}; sf-mcp must be able to write there")]
+    #[error(
+        "{path} cannot be opened: {problem}. Make it writable for you, or choose another folder with SF_MCP_HOME"
+    )]
     File { path: String, problem: String },
 }
 

@@ -64,13 +64,13 @@ pub enum Error {
     Refused(String),
     #[error("the sign-in has ended ({reason}). {remedy}")]
     Ended { reason: String, remedy: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Lender(#[from] broker::Error),
     #[error("{0}")]
     Vault(Arc<vault::Error>),
-    #[error("{0}")]
+    #[error(transparent)]
     Key(#[from] master_key::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Lock(#[from] lock::Error),
     #[error("{0}")]
     Unavailable(String),

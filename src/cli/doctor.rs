@@ -1,6 +1,7 @@
 //! `sf-mcp doctor`: checks everything that can go wrong and says how to mend each.
 
 mod clients;
+mod lender;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -8,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     auth::session,
     cli::{Exit, Failure, company, print, runtime, serve, status},
-    config::{Config, Credentials},
+    config::{self, Config, Credentials},
     paths,
     server::call::Call,
     service_fusion::{error::Error, record::Record},
@@ -42,21 +43,24 @@ enum Finding {
     },
 }
 
-pub(super) fn run(config: &Config, as_json: bool) -> Result<Exit, Failure> {
-    let mut checks = vec![
-        Check::new(
-            "settings",
-            Finding::Good(format!("profile {}, {}", config.profile, config.api_url)),
-        ),
-        time_zone(config),
-        folder(config),
-    ];
+/// `unread` is why `config.toml` is not in `config`.
+pub(super) fn run(
+    config: &Config,
+    unread: Option<&config::Error>,
+    as_json: bool,
+) -> Result<Exit, Failure> {
+    let mut checks = vec![settings(config, unread), time_zone(config), folder(config)];
     let signed_in = sign_in(config);
     let go_on = !matches!(signed_in.finding, Finding::Bad { .. });
     checks.push(signed_in);
+    checks.extend(key_file(config));
     if go_on {
         let runtime = runtime()?;
-        let found = runtime.block_on(online(config));
+        let found = runtime.block_on(async {
+            let mut found: Vec<Check> = lender::look(config).await.into_iter().collect();
+            found.extend(online(config).await?);
+            Ok::<_, Failure>(found)
+        });
         runtime.shutdown_background();
         checks.extend(found?);
     }
@@ -96,6 +100,17 @@ fn show(checks: &[Check], as_json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+fn settings(config: &Config, unread: Option<&config::Error>) -> Check {
+    let finding = match unread {
+        None => Finding::Good(format!("profile {}, {}", config.profile, config.api_url)),
+        Some(problem) => Finding::Bad {
+            problem: problem.to_string(),
+            exit: Exit::Usage,
+        },
+    };
+    Check::new("settings", finding)
+}
+
 fn time_zone(config: &Config) -> Check {
     let zone = config.clock.zone_name();
     let finding = if zone == "UTC" || zone == "Etc/UTC" {
@@ -130,7 +145,8 @@ fn folder(config: &Config) -> Check {
                 Ok(()) => Finding::Good(folder.display().to_string()),
                 Err(problem) => Finding::Bad {
                     problem: format!(
-                        "{} cannot be written: {problem}; sf-mcp needs it for the sign-in and for counting requests",
+                        "{0} cannot be written: {problem}; sf-mcp needs it for the sign-in and for counting requests. Make {0} \
+                         writable for you, or choose another folder with SF_MCP_HOME",
                         folder.display()
                     ),
                     exit: Exit::Failed,
@@ -189,6 +205,31 @@ fn read_sign_in(config: &Config) -> Result<Finding, String> {
                 .unwrap_or_default()
         ))),
     }
+}
+
+/// Whether others on this machine may read the key that protects the sign-in.
+#[cfg(unix)]
+fn key_file(config: &Config) -> Option<Check> {
+    use crate::auth::master_key::Place;
+    use std::os::unix::fs::PermissionsExt;
+    let profile = company::profile(config).ok()??;
+    let head = profile.vault.head().ok()??;
+    let file = profile.places.file();
+    let mode = file.metadata().ok()?.permissions().mode();
+    let is_open = head.place == Place::File && mode & 0o077 != 0;
+    is_open.then(|| Check {
+        name: "key file",
+        finding: Finding::Odd(format!(
+            "{} can be read by others on this machine, and it protects the sign-in",
+            file.display()
+        )),
+        mend: vec![format!("chmod 600 {}", file.display())],
+    })
+}
+
+#[cfg(not(unix))]
+fn key_file(_: &Config) -> Option<Check> {
+    None
 }
 
 /// A real request: the token, the network, the certificates and the API at once.

@@ -1,10 +1,11 @@
 //! `sf-mcp install` and `uninstall`: our entry in the files of AI clients.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, fmt::Write as _, path::Path};
 
 use clap::{
     Args,
-    builder::{PossibleValue, PossibleValuesParser},
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+    error::{ContextKind, ContextValue},
 };
 
 use crate::{
@@ -23,7 +24,7 @@ const SECRET: [&str; 2] = ["SF_MCP_CLIENT_SECRET", "SF_MCP_KEY"];
 #[derive(Args)]
 pub(super) struct Clients {
     /// Which clients; without one: which are on this machine, and which have sf-mcp.
-    #[arg(value_name = "CLIENT", value_parser = names())]
+    #[arg(value_name = "CLIENT", value_parser = Names(names()), value_delimiter = ',')]
     clients: Vec<String>,
 
     /// Show what would be done and write nothing.
@@ -36,6 +37,41 @@ fn names() -> PossibleValuesParser {
         .iter()
         .map(|client| PossibleValue::new(client.name).help(client.title))
         .into()
+}
+
+/// Offers every client whose name begins as what was said: `claude` is two of them.
+#[derive(Clone)]
+struct Names(PossibleValuesParser);
+
+impl TypedValueParser for Names {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        said: &OsStr,
+    ) -> Result<String, clap::Error> {
+        self.0
+            .parse_ref(command, argument, said)
+            .map_err(|mut problem| {
+                let said = said.to_string_lossy().to_lowercase();
+                let names = CLIENTS.iter().map(|client| client.name);
+                let meant: Vec<String> = names
+                    .filter(|name| !said.is_empty() && name.starts_with(&said))
+                    .map(str::to_owned)
+                    .collect();
+                if !meant.is_empty() {
+                    let meant = ContextValue::Strings(meant);
+                    problem.insert(ContextKind::SuggestedValue, meant);
+                }
+                problem
+            })
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
 }
 
 impl Clients {
@@ -235,7 +271,8 @@ fn told(client: &Client, at: &Location, plan: &Plan, backup: Option<&Path>) -> S
 fn was(previous: &Previous) -> String {
     let mut text = String::new();
     if let Some(target) = &previous.target {
-        let _ = write!(text, "\n  Before, it was {target}");
+        let words = [std::slice::from_ref(target), &previous.args].concat();
+        let _ = write!(text, "\n  Before, it was {}", words.join(" "));
     }
     if !previous.lost.is_empty() {
         let lost = previous.lost.join(", ");

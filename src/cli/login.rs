@@ -3,6 +3,7 @@
 mod asked;
 mod browser;
 mod bundle;
+mod hidden;
 pub(super) mod hosted;
 
 use std::io::IsTerminal;

@@ -10,12 +10,22 @@ use crate::{
         print,
     },
     clients::{CLIENTS, Client, place::Folders},
-    config::Config,
+    config::{Config, Credentials},
     paths::Paths,
     usage::spool::Spool,
 };
 
 pub(super) fn run(config: &Config) -> Result<Exit, Failure> {
+    let exit = forget(config)?;
+    if Credentials::from_environment().is_some() {
+        print(
+            "SF_MCP_CLIENT_ID and SF_MCP_CLIENT_SECRET are set, so the next call signs in with them. Unset them to end that.",
+        );
+    }
+    Ok(exit)
+}
+
+fn forget(config: &Config) -> Result<Exit, Failure> {
     let paths = config
         .paths
         .as_ref()
@@ -87,8 +97,8 @@ fn forget_lent(config: &Config, paths: &Paths, device: Broker) -> Result<(), Fai
         ));
     }
     print(
-        "SF_MCP_SUPERVISOR_URL and SF_MCP_DEVICE_TOKEN are set, so the next call signs in with them again. Take them out of the \
-         environment to end that.",
+        "SF_MCP_SUPERVISOR_URL and SF_MCP_DEVICE_TOKEN are set, so the next call signs in with them again. Unset them to \
+         end that.",
     );
     Ok(())
 }

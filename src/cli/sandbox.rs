@@ -51,16 +51,46 @@ impl Sandbox {
         };
         let runtime = runtime()?;
         runtime.block_on(async {
-            let sandbox = sandbox::Sandbox::start(options).await?;
+            let sandbox = sandbox::Sandbox::start(options)
+                .await
+                .map_err(|problem| self.not_started(problem))?;
             print(&format!(
                 "export SF_MCP_API_URL={} SF_MCP_CLIENT_ID={} SF_MCP_CLIENT_SECRET={}",
                 sandbox.origin(),
                 sandbox::CLIENT_ID,
                 sandbox::CLIENT_SECRET
             ));
-            eprintln!("The sandbox company is running; stop it with Ctrl+C. Paste the line above into another terminal to use it.");
-            tokio::signal::ctrl_c().await
-        })?;
-        Ok(Exit::Done)
+            eprintln!("{}", how_to_use(&sandbox.origin()));
+            tokio::signal::ctrl_c().await?;
+            Ok(Exit::Done)
+        })
     }
+
+    fn not_started(&self, problem: std::io::Error) -> Failure {
+        if problem.kind() == std::io::ErrorKind::AddrInUse {
+            let text = format!("port {} is in use; choose another with --port", self.port);
+            return Failure::new(Exit::Failed, text);
+        }
+        problem.into()
+    }
+}
+
+/// What a person reads below the line for the shell.
+fn how_to_use(origin: &str) -> String {
+    let practice = format!("--profile practice --api-url {origin}");
+    format!(
+        "The sandbox company is running; stop it with Ctrl+C.\n\n\
+         To use it without signing in, paste the line above into another terminal; then for example\n  \
+           sf-mcp call search_jobs date=today\n\n\
+         To practise signing in, in a terminal without that line:\n  \
+           sf-mcp login {practice}\n    \
+             id {}, secret {}\n  \
+           sf-mcp login --browser {practice}\n    \
+             id {}, secret {}\n  \
+           sf-mcp status {practice}",
+        sandbox::CLIENT_ID,
+        sandbox::CLIENT_SECRET,
+        sandbox::APP_CLIENT_ID,
+        sandbox::APP_CLIENT_SECRET
+    )
 }

@@ -182,18 +182,25 @@ pub(super) fn account(head: &Head, secrets: &Secrets) -> String {
     }
 }
 
-fn left(secrets: &Secrets) -> i64 {
+/// Seconds for which the token lives.
+pub(super) fn left(secrets: &Secrets) -> i64 {
     ((secrets.expires_at - jiff::Timestamp::now().as_millisecond()) / 1000).max(0)
 }
 
 fn lasting(secrets: &Secrets) -> String {
     match left(secrets) {
         0 => "is renewed by itself at the next call".to_owned(),
-        seconds @ 1..120 => format!("lasts another {seconds} s and is renewed by itself"),
         seconds => format!(
-            "lasts another {} min and is renewed by itself",
-            seconds / 60
+            "lasts another {} and is renewed by itself",
+            duration(seconds)
         ),
+    }
+}
+
+pub(super) fn duration(seconds: i64) -> String {
+    match seconds {
+        ..120 => format!("{seconds} s"),
+        _ => format!("{} min", seconds / 60),
     }
 }
 

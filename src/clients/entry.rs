@@ -75,6 +75,8 @@ pub enum Outcome {
 pub struct Previous {
     /// The command or the address it had.
     pub target: Option<String>,
+    /// What that was given, when it was sf-mcp; another program's arguments may be secret.
+    pub args: Vec<String>,
     /// The names of its other settings, which are gone with it.
     pub lost: Vec<String>,
 }
@@ -94,8 +96,10 @@ impl Previous {
             "env" => !env_kept,
             _ => true,
         });
+        let args = old.filter(|old| old.starts_sf_mcp());
         Self {
             target,
+            args: args.map(|old| old.args.clone()).unwrap_or_default(),
             lost: lost.map(str::to_owned).collect(),
         }
     }

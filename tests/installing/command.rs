@@ -70,6 +70,34 @@ fn several_clients_get_the_absolute_path_and_the_flags_given() {
 }
 
 #[test]
+fn clients_may_be_a_comma_list_and_half_a_name_offers_the_whole_ones() {
+    let home = Home::new();
+
+    home.ok(&["install", "cursor,codex"]);
+    let refused = home.fails(2, &["install", "claude"]);
+
+    assert!(home.file("cursor").exists() && home.file("codex").exists());
+    for offered in ["'claude-desktop'", "'claude-code'"] {
+        assert!(refused.contains(offered), "{refused}");
+    }
+    assert!(!refused.contains("'codex'"), "{refused}");
+}
+
+#[test]
+fn an_entry_that_is_replaced_is_told_with_its_arguments_unless_it_is_another_programs() {
+    let home = Home::new();
+    home.ok(&["install", "cursor", "--demo"]);
+    let said = home.ok(&["install", "cursor"]);
+    assert!(said.contains("sf-mcp serve --demo"), "{said}");
+
+    let other = "{\"mcpServers\": {\"service-fusion\": {\"command\": \"npx\", \"args\": [\"--key\", \"hush\"]}}}";
+    home.put("cursor", other);
+    let said = home.ok(&["install", "cursor"]);
+    assert!(said.contains("Before, it was npx"), "{said}");
+    assert!(!said.contains("hush"), "{said}");
+}
+
+#[test]
 fn settings_that_stay_out_of_the_entry_are_named() {
     let home = Home::new();
     let output = home.run(&["install", "cursor", "--time-zone", "America/Denver"]);

@@ -6,8 +6,8 @@ use super::*;
 
 /// The findings about clients: check, state, text, commands.
 fn findings(home: &Home) -> Vec<Value> {
-    let said = home.ok(&["doctor", "--demo", "--json"]);
-    let said: Value = serde_json::from_str(&said).unwrap();
+    let said = home.run(&["doctor", "--demo", "--json"]).stdout;
+    let said: Value = serde_json::from_slice(&said).unwrap();
     let checks = said["checks"].as_array().unwrap().iter();
     let requests = checks.clone().position(|row| row["check"] == "requests");
     checks.skip(requests.unwrap() + 1).cloned().collect()
@@ -182,7 +182,42 @@ fn a_secret_in_a_clients_file_is_pointed_out_and_not_shown() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named_with_the_place_and_nothing_fails() {
+fn a_bundle_in_an_entry_needs_no_login() {
+    let program = env!("CARGO_BIN_EXE_sf-mcp");
+    let (url, token) = ("SF_MCP_SUPERVISOR_URL", "SF_MCP_DEVICE_TOKEN");
+    for (env, state, says) in [
+        (
+            json!({url: "https://mcp.example.com", token: "sfd_planted"}),
+            "ok",
+            "through the hosting service https://mcp.example.com",
+        ),
+        (
+            json!({token: "sfd_planted"}),
+            "note",
+            "has SF_MCP_DEVICE_TOKEN but not SF_MCP_SUPERVISOR_URL",
+        ),
+        (
+            json!({url: "mcp.example.com", token: "sfd_planted"}),
+            "note",
+            "it must be an address such as `https://mcp.example.com`",
+        ),
+    ] {
+        let home = Home::new();
+        let server = json!({"command": program, "args": ["serve"], "env": env});
+        let file = json!({"mcpServers": {"service-fusion": server}});
+        home.put("cursor", file.to_string());
+
+        let found = only(&home, "cursor");
+
+        assert_eq!(found["state"], state, "{found}");
+        assert!(found["text"].as_str().unwrap().contains(says), "{found}");
+        assert!(!found.to_string().contains("planted"), "{found}");
+        assert!(!found.to_string().contains("nobody"), "{found}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_a_problem_and_named_with_the_place() {
     for (client, title, text, place) in [
         ("cursor", "Cursor", "{\n  oops\n}", "line 2, column 3: "),
         ("codex", "Codex", "a = 1\na = 2\n", "line 2, column 1: "),
@@ -190,11 +225,12 @@ fn a_file_that_cannot_be_read_is_named_with_the_place_and_nothing_fails() {
         let home = Home::new();
         home.put(client, text);
         let mut found = findings(&home);
-        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(found.len(), 1, "{found:?}");
+        home.fails(1, &["doctor", "--demo"]);
         let found = found.remove(0);
         assert_eq!(
             (&found["check"], &found["state"]),
-            (&json!(title), &json!("note"))
+            (&json!(title), &json!("problem"))
         );
         let said = found["text"].as_str().unwrap();
         assert!(

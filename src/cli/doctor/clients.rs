@@ -3,8 +3,9 @@
 use std::{fmt::Write as _, path::Path};
 
 use crate::{
-    auth::session::Profile,
+    auth::{master_key::Place, session::Profile, vault::Head},
     cli::{
+        Exit,
         doctor::{Check, Finding},
         on_profile,
     },
@@ -14,23 +15,28 @@ use crate::{
         place::{Folders, Location},
     },
     config::{Config, Settings},
+    origin,
 };
 
 /// A remark about an entry, and the command that mends it where one does.
 type Remark = (String, Option<String>);
 
-/// Nothing here keeps sf-mcp itself from working, so nothing is worse than a note.
+/// What an entry says is worth a note at most: sf-mcp itself works. A file that no client can read is a problem.
 pub(super) fn look(config: &Config) -> Vec<Check> {
     let Some(folders) = Folders::of_this_user() else {
         return Vec::new();
     };
     let mut checks = Vec::new();
     let mut without = Vec::new();
+    // A file that cannot be read may have an entry.
     let mut with = false;
     for client in &CLIENTS {
         for at in client.locations(&folders) {
             match client.entries(&at.file) {
-                Err(problem) => checks.push(note(client.title, vec![unreadable(&problem)])),
+                Err(problem) => {
+                    with = true;
+                    checks.push(unreadable(client.title, &problem));
+                }
                 Ok(found) if found.is_empty() => {
                     without.extend(at.installed.then_some(client));
                 }
@@ -77,8 +83,8 @@ fn none(without: &[&Client]) -> Check {
     )
 }
 
-fn unreadable(problem: &Error) -> Remark {
-    let text = match problem {
+fn unreadable(name: &'static str, problem: &Error) -> Check {
+    let problem = match problem {
         Error::Content { path, problem } => format!(
             "{}, line {}, column {}: {}; correct it there, or the client may not read it either",
             path.display(),
@@ -89,7 +95,13 @@ fn unreadable(problem: &Error) -> Remark {
         Error::Io { path, source, .. } => format!("{} cannot be read: {source}", path.display()),
         other => other.to_string(),
     };
-    (text, None)
+    Check::new(
+        name,
+        Finding::Bad {
+            problem,
+            exit: Exit::Failed,
+        },
+    )
 }
 
 fn judge(client: &Client, at: &Location, found: &Found, config: &Config) -> Check {
@@ -209,6 +221,11 @@ fn company(
             install,
         ));
     }
+    if let Some(host) = hosting_service(entry)? {
+        return Ok(format!(
+            "the company of this device, through the hosting service {host}"
+        ));
+    }
     let set = |flag: &str, name: &str| entry.value_of(flag).or(variable(name)).map(str::to_owned);
     let settings = Settings {
         profile: set("--profile", "SF_MCP_PROFILE"),
@@ -222,6 +239,42 @@ fn company(
     signed_in(&theirs, config, install)
 }
 
+/// A bundle's two variables need no login. One alone, or an address that cannot be one, ends the program at its start.
+fn hosting_service(entry: &Entry) -> Result<Option<String>, Remark> {
+    const BOTH: [&str; 2] = ["SF_MCP_SUPERVISOR_URL", "SF_MCP_DEVICE_TOKEN"];
+    let [url, token] = BOTH.map(|name| entry.env.get(name).filter(|value| !value.is_empty()));
+    match (url, token) {
+        (None, None) => Ok(None),
+        (Some(url), Some(_)) => match origin::checked_service(url.trim()) {
+            Ok(host) => Ok(Some(host)),
+            Err(accepted) => Err((format!("has `{url}` as {}, but {accepted}", BOTH[0]), None)),
+        },
+        (url, _) => {
+            let (has, lacks) = if url.is_some() {
+                (BOTH[0], BOTH[1])
+            } else {
+                (BOTH[1], BOTH[0])
+            };
+            Err((
+                format!("has {has} but not {lacks}; a bundle sets both"),
+                None,
+            ))
+        }
+    }
+}
+
+/// Why the sign-in cannot be opened, as far as a file tells: a keychain is not asked once for every client.
+fn unopened(files: &Profile, head: &Head) -> Option<String> {
+    if head.place != Place::File {
+        return None;
+    }
+    match files.places.read(Place::File, &head.key_id) {
+        Ok((key, _)) if key.id() == head.key_id => None,
+        Ok(_) => Some("the key file holds another key".to_owned()),
+        Err(problem) => Some(problem.to_string()),
+    }
+}
+
 fn signed_in(theirs: &Config, here: &Config, install: Option<String>) -> Result<String, Remark> {
     let profile = format!("profile {}", theirs.profile);
     let Some(paths) = &theirs.paths else {
@@ -230,9 +283,10 @@ fn signed_in(theirs: &Config, here: &Config, install: Option<String>) -> Result<
     let login = Some(format!("sf-mcp login{}", on_profile(&theirs.profile)));
     let files = Profile::new(paths, &theirs.profile, &theirs.api_url);
     match files.vault.head() {
-        Ok(Some(head)) => match head.ended {
-            None => Ok(format!("{profile}, signed in")),
-            Some(reason) => Err((
+        Ok(Some(head)) => match (&head.ended, unopened(&files, &head)) {
+            (None, None) => Ok(format!("{profile}, signed in")),
+            (None, Some(problem)) => Err((format!("uses {profile}: {problem}"), login)),
+            (Some(reason), _) => Err((
                 format!("uses {profile}, whose sign-in has ended ({reason})"),
                 login,
             )),

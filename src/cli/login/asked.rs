@@ -5,7 +5,10 @@ use std::io::{BufRead, IsTerminal};
 use anyhow::Context;
 use secrecy::SecretString;
 
-use crate::cli::{Exit, Failure, login::browser::Redirect};
+use crate::cli::{
+    Exit, Failure,
+    login::{browser::Redirect, hidden},
+};
 
 const CONSUMER: &str = "\
 sf-mcp needs an id and a secret that Service Fusion makes for your company. An administrator finds
@@ -52,7 +55,11 @@ pub(super) fn explain(redirect: Option<&Redirect>, asking: bool, port_given: boo
 /// The id as given, or as typed at the terminal.
 pub(super) fn client_id(given: Option<&str>) -> Result<String, Failure> {
     if let Some(id) = given {
-        return filled("client id", id);
+        let id = filled("client id", id)?;
+        if std::env::var("SF_MCP_CLIENT_ID").is_ok_and(|set| set.trim() == id) {
+            eprintln!("Client id: {id} (SF_MCP_CLIENT_ID is set; unset it to be asked)");
+        }
+        return Ok(id);
     }
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new(
@@ -79,12 +86,7 @@ pub(super) fn client_secret(from_stdin: bool) -> Result<SecretString, Failure> {
         ));
     }
     let secret = until_filled("client secret", || {
-        let typed = dialoguer::Password::new()
-            .with_prompt("Client secret (not shown)")
-            .allow_empty_password(true)
-            .interact()
-            .context("asking for the client secret")?;
-        Ok(Some(typed))
+        hidden::line("Client secret (not shown): ").context("asking for the client secret")
     })?;
     Ok(secret.into())
 }
@@ -99,7 +101,7 @@ pub(super) fn line_of_stdin(doing: &'static str) -> Result<Option<String>, Failu
     Ok((read > 0).then_some(line))
 }
 
-fn filled(what: &str, text: &str) -> Result<String, Failure> {
+pub(super) fn filled(what: &str, text: &str) -> Result<String, Failure> {
     match text.trim() {
         "" => Err(Failure::new(
             Exit::Usage,
@@ -109,13 +111,20 @@ fn filled(what: &str, text: &str) -> Result<String, Failure> {
     }
 }
 
-/// Asks again when only Enter was pressed, but not for ever.
-pub(super) fn until_filled(
+/// A person has ended the input (Ctrl+D), or pressed Ctrl+C where that is not a signal.
+fn stopped() -> Failure {
+    // The cursor is still behind the question.
+    eprintln!();
+    Failure::new(Exit::Failed, "Stopped; nothing was stored.")
+}
+
+/// Asks again when only Enter was pressed, but not for ever. `ask` returns `None` when the person wants no more.
+pub(super) fn until_filled<E: Into<Failure>>(
     what: &str,
-    mut ask: impl FnMut() -> Result<Option<String>, Failure>,
+    mut ask: impl FnMut() -> Result<Option<String>, E>,
 ) -> Result<String, Failure> {
     for left in (0..TRIES).rev() {
-        let Some(text) = ask()? else { break };
+        let text = ask().map_err(Into::into)?.ok_or_else(stopped)?;
         if let Ok(text) = filled(what, &text) {
             return Ok(text);
         }
@@ -136,7 +145,7 @@ mod tests {
         let mut asked = 0;
         let outcome = until_filled("client id", || {
             asked += 1;
-            Ok(answers.get(asked - 1).map(|text| (*text).to_owned()))
+            Ok::<_, Failure>(answers.get(asked - 1).map(|text| (*text).to_owned()))
         });
         (outcome.ok(), asked)
     }

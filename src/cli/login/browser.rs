@@ -62,6 +62,9 @@ pub(super) async fn allow(
         .append_pair("redirect_uri", &redirect_uri)
         .append_pair("state", &state);
     eprintln!("Sign in to Service Fusion in your browser and allow the access:\n\n  {address}\n");
+    eprintln!(
+        "Waiting for the browser; Ctrl+C stops. If the page says the app is not known, the id is not that of an OAuth App."
+    );
     if open && webbrowser::open(address.as_str()).is_err() {
         eprintln!("No browser could be opened here; open the address above yourself.");
     }

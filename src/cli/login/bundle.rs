@@ -24,11 +24,17 @@ pub(super) fn read(path: &Path) -> Result<Broker, Failure> {
         Failure::new(
             Exit::Usage,
             format!(
-                "{} {problem}. Get the `env` bundle from the hosting service and give its path",
+                "{} {problem}. For a login, get the `env` bundle from the hosting service and give its path",
                 path.display()
             ),
         )
     };
+    if path
+        .extension()
+        .is_some_and(|end| end.eq_ignore_ascii_case("mcpb"))
+    {
+        return Err(refuse("is an extension; open it in Claude Desktop"));
+    }
     let mut text = String::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(LARGEST + 1).read_to_string(&mut text))
@@ -44,7 +50,7 @@ pub(super) fn read(path: &Path) -> Result<Broker, Failure> {
         1 => found.remove(0),
         _ => return Err(refuse("holds more than one device token")),
     };
-    let host = origin::checked(&url)
+    let host = origin::checked_service(&url)
         .map_err(|accepted| refuse(&format!("names `{url}` as {URL}, but {accepted}")))?;
     Broker::new(host, SecretString::from(token))
         .ok_or_else(|| refuse(&format!("holds a {TOKEN} that cannot be one")))

@@ -74,7 +74,7 @@ impl Hosted {
     }
 
     async fn enrol(&self, http: &reqwest::Client, url: &str) -> Result<Broker, Failure> {
-        let host = origin::checked(url.trim()).map_err(|accepted| {
+        let host = origin::checked_service(url.trim()).map_err(|accepted| {
             Failure::new(
                 Exit::Usage,
                 format!("--supervisor is `{url}`, but {accepted}"),
@@ -85,7 +85,10 @@ impl Hosted {
         if !sent.status.is_success() {
             return Err(refused(&host, &sent));
         }
-        eprintln!("{host} has sent six digits to {email}. They are good for some minutes.");
+        eprintln!(
+            "If {email} belongs to a company there, six digits are on their way. Nothing after two minutes? Check the \
+             address and the spam folder."
+        );
         let mut tenant = self.tenant.clone();
         for left in (0..TRIES).rev() {
             let otp = self.code()?;
@@ -137,12 +140,15 @@ impl Hosted {
                 "there is no terminal to ask on; pass the code with --code-stdin",
             ));
         }
-        let typed = asked::until_filled("code", || {
-            if !self.code_stdin {
+        let typed = if self.code_stdin {
+            let line = asked::line_of_stdin("reading the code from stdin")?;
+            asked::filled("code", &line.unwrap_or_default())?
+        } else {
+            asked::until_filled("code", || {
                 eprint!("Code: ");
-            }
-            asked::line_of_stdin("reading the code")
-        })?;
+                asked::line_of_stdin("asking for the code")
+            })?
+        };
         Ok(typed.chars().filter(|c| !c.is_whitespace()).collect())
     }
 }
@@ -253,8 +259,9 @@ async fn prove(
 fn failed(problem: &broker::Error) -> Failure {
     let exit = match problem {
         broker::Error::Unavailable { .. } => Exit::Unreachable,
-        broker::Error::Revoked { .. } => Exit::SignedOut,
-        _ => Exit::Failed,
+        broker::Error::Revoked { .. }
+        | broker::Error::Suspended { .. }
+        | broker::Error::Reconnect { .. } => Exit::SignedOut,
     };
     let remedy = match problem {
         broker::Error::Revoked { .. } => ". Get a new bundle there",
@@ -365,8 +372,10 @@ pub(in crate::cli) fn part(config: &Config, paths: &Paths, broker: &Broker) -> O
     };
     problem.map(|problem| {
         format!(
-            "the device could not be taken off the list of {} ({problem}); remove it there yourself",
-            broker.host()
+            "the device could not be taken off the list of {} ({problem}); ask the account's owner to remove the device \
+             there: `{}`, or as its bundle is named",
+            broker.host(),
+            this_machine()
         )
     })
 }
