@@ -77,7 +77,9 @@ async fn list(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Respons
     )
 }
 
-/// A client's bundle. Every request makes a token of its own, which can be revoked on its own; links to `vscode:` and
+/// A client's bundle. The ordinary way for a person's machine: install sf-mcp there, `sf-mcp login --bundle FILE` with any
+/// local bundle, then `sf-mcp install CLIENT`, which writes the full path of sf-mcp and keeps other servers; the raw files
+/// are for administrators. Every request makes a token of its own, which can be revoked on its own; links to `vscode:` and
 /// `cursor:` carry it too, links to web pages never.
 #[utoipa::path(
     get,

@@ -63,9 +63,20 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self {
             exit: Exit::Failed,
-            message: format!("{:#}", error.into()),
+            message: told(&error.into()),
         }
     }
+}
+
+/// The failure and its causes, but for those that the text before them has already said.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// Reads the command line and runs what it asks for.
@@ -74,7 +85,7 @@ pub fn run() -> ExitCode {
     let cli = parse();
     let settings = cli.settings;
     let outcome = match cli.command {
-        Command::Serve => usable(settings.resolve()).and_then(serve::run),
+        Command::Serve => usable(settings.for_serving()).and_then(serve::run),
         Command::Admin(asked) => {
             usable(settings.operating()).and_then(|settings| admin::run(asked, settings))
         }
@@ -108,4 +119,23 @@ fn parse() -> Cli {
     }
     Cli::from_arg_matches(&quiet(Cli::command()).get_matches())
         .unwrap_or_else(|problem| problem.exit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = std::io::Error::other("the disk is full");
+        let said = crate::store::Error::File {
+            path: "x.db".to_owned(),
+            source: cause,
+        };
+        let told = Failure::from(anyhow::Error::from(said).context("nothing is kept")).message;
+        assert_eq!(
+            told,
+            "nothing is kept: the folder or file of the database x.db cannot be made: the disk is full"
+        );
+    }
 }

@@ -11,6 +11,8 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
+use crate::master_key;
+
 /// What may be set on the command line or by the environment. Secrets come by the environment or by files alone.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Settings of the service")]
@@ -37,7 +39,7 @@ pub struct Settings {
     )]
     pub public_url: Option<String>,
 
-    /// Folder of a `sqlite://` file, or `postgres://…`.  [default: `sqlite://` in the state folder]
+    /// `sqlite:///path/of/the/file.db`, or `postgres://…`.  [default: a file in the state folder]
     #[arg(
         long,
         env = "SF_SUPERVISOR_DATABASE_URL",
@@ -195,13 +197,26 @@ pub enum Error {
         value: String,
         accepted: &'static str,
     },
-    #[error("{name} is not set: {why}")]
-    Missing {
-        name: &'static str,
-        why: &'static str,
-    },
+    #[error("{}", all_unset(.0))]
+    Missing(Vec<Unset>),
     #[error("{path}: {problem}")]
     File { path: PathBuf, problem: String },
+}
+
+/// A setting without which the service cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unset {
+    pub name: &'static str,
+    /// What to set it to, and why.
+    pub set: &'static str,
+}
+
+fn all_unset(unset: &[Unset]) -> String {
+    let lines = unset
+        .iter()
+        .map(|Unset { name, set }| ["\n  ", name, ": ", set].concat());
+    let lines: String = lines.collect();
+    format!("set these, or try the service with --dev, which needs none:{lines}")
 }
 
 /// Where mails go.
@@ -252,6 +267,8 @@ pub struct Config {
 pub struct Operating {
     pub database_url: SecretString,
     pub tiers: BTreeMap<String, Tier>,
+    /// Only `restore` asks whether the key fits.
+    pub master_key_file: Option<PathBuf>,
 }
 
 /// What differs from a tenant's tier.
@@ -304,17 +321,28 @@ impl Settings {
             .file
             .as_deref()
             .map_or_else(|| Ok(File::default()), read)?;
+        let state_folder = state_folder(self.dev);
+        let made_by_dev = self.dev.then(|| state_folder.join(master_key::DEV_FILE));
         Ok(Operating {
-            database_url: database_url(
-                self.database_url.or(file.database_url),
-                &state_folder(self.dev),
-            ),
+            database_url: database_url(self.database_url.or(file.database_url), &state_folder),
+            master_key_file: (self.master_key_file.or(file.master_key_file))
+                .or(made_by_dev.filter(|file| file.exists())),
             tiers: tiers(file.tiers, file.default_tier)?.0,
         })
     }
 
     /// Reads the configuration file and decides every setting.
     pub fn resolve(self) -> Result<Config, Error> {
+        self.decide(false)
+    }
+
+    /// The same for a process that needs a master key of its own accord: without one that is named too, beside all
+    /// else that is missing.
+    pub fn for_serving(self) -> Result<Config, Error> {
+        self.decide(true)
+    }
+
+    fn decide(self, with_key: bool) -> Result<Config, Error> {
         let file = self
             .file
             .as_deref()
@@ -330,26 +358,25 @@ impl Settings {
             .mail_dir
             .or(file.mail_dir)
             .or_else(|| dev.then(|| state_folder.join("mail")));
-        let mail = match (mail_dir, variable("SF_SUPERVISOR_SMTP_URL")) {
-            (Some(folder), _) => Mail::Folder(folder),
-            (None, Some(url)) => Mail::Smtp {
-                url: url.into(),
-                ca_file: self.smtp_ca_file.or(file.smtp_ca_file),
-            },
-            (None, None) => {
-                return Err(Error::Missing {
-                    name: "SF_SUPERVISOR_SMTP_URL",
-                    why: "sign-up needs mail; set smtp://, smtps:// or SF_SUPERVISOR_MAIL_DIR, or start with --dev",
-                });
-            }
+        let mail = mail(mail_dir, self.smtp_ca_file.or(file.smtp_ca_file));
+        let public_url = public_url(self.public_url.or(file.public_url), dev, listen)?;
+        let master_key_file = self.master_key_file.or(file.master_key_file);
+        let keyless = with_key && !dev && !master_key::is_named(master_key_file.as_deref());
+        let unset = [
+            public_url.is_none().then_some(PUBLIC_URL),
+            mail.is_none().then_some(SMTP_URL),
+            keyless.then_some(MASTER_KEY),
+        ];
+        let (Some(public_url), Some(mail), false) = (public_url, mail, keyless) else {
+            return Err(Error::Missing(unset.into_iter().flatten().collect()));
         };
         let (tiers, default_tier) = tiers(file.tiers, file.default_tier)?;
         Ok(Config {
             dev,
             listen,
-            public_url: public_url(self.public_url.or(file.public_url), dev, listen)?,
+            public_url,
             database_url,
-            master_key_file: self.master_key_file.or(file.master_key_file),
+            master_key_file,
             mail,
             mail_from: self
                 .mail_from
@@ -422,19 +449,41 @@ fn state_folder(dev: bool) -> PathBuf {
     )
 }
 
-fn public_url(given: Option<String>, dev: bool, listen: SocketAddr) -> Result<String, Error> {
-    const NAME: &str = "SF_SUPERVISOR_PUBLIC_URL";
-    let given = match given {
-        Some(given) => given,
-        None if dev || listen.ip().is_loopback() => format!("http://{listen}"),
-        None => {
-            return Err(Error::Missing {
-                name: NAME,
-                why: "people and AI clients must know where to reach this service",
-            });
-        }
-    };
-    origin(NAME, &given)
+const PUBLIC_URL: Unset = Unset {
+    name: "SF_SUPERVISOR_PUBLIC_URL",
+    set: "the address at which people and AI clients reach this service, such as https://mcp.example.com",
+};
+const SMTP_URL: Unset = Unset {
+    name: "SF_SUPERVISOR_SMTP_URL",
+    set: "the mail server that sends sign-up codes, such as smtps://user:password@mail.example.com; \
+          or SF_SUPERVISOR_MAIL_DIR, to write mails as files into a folder",
+};
+const MASTER_KEY: Unset = Unset {
+    name: "SF_SUPERVISOR_MASTER_KEY_FILE",
+    set: "a private file with what `sf-supervisor keys generate` prints, or SF_SUPERVISOR_MASTER_KEY to that itself; \
+          keep a copy where no backup of the database lies",
+};
+
+/// `None` when it must be set.
+fn public_url(
+    given: Option<String>,
+    dev: bool,
+    listen: SocketAddr,
+) -> Result<Option<String>, Error> {
+    let usual = (dev || listen.ip().is_loopback()).then(|| format!("http://{listen}"));
+    let given = given.or(usual);
+    given
+        .map(|given| origin(PUBLIC_URL.name, &given))
+        .transpose()
+}
+
+/// `None` when it must be set.
+fn mail(folder: Option<PathBuf>, ca_file: Option<PathBuf>) -> Option<Mail> {
+    if let Some(folder) = folder {
+        return Some(Mail::Folder(folder));
+    }
+    let url = variable(SMTP_URL.name)?.into();
+    Some(Mail::Smtp { url, ca_file })
 }
 
 fn api_url(given: Option<String>) -> Result<String, Error> {
@@ -552,6 +601,20 @@ mod tests {
         ] {
             assert_eq!(origin("x", given).ok().as_deref(), kept, "{given}");
         }
+    }
+
+    #[test]
+    fn all_that_is_missing_is_told_at_once() {
+        let settings = Settings {
+            listen: Some(SocketAddr::from(([0, 0, 0, 0], 1))),
+            ..Settings::default()
+        };
+        let Error::Missing(unset) = settings.for_serving().unwrap_err() else {
+            panic!("something else is wrong");
+        };
+        assert_eq!(unset, [PUBLIC_URL, SMTP_URL, MASTER_KEY]);
+        let told = Error::Missing(unset).to_string();
+        assert!(told.contains("sf-supervisor keys generate"), "{told}");
     }
 
     #[test]

@@ -13,6 +13,11 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, variable};
 
+/// The key that `--dev` makes, in its folder.
+pub const DEV_FILE: &str = "master.key";
+const VARIABLE: &str = "SF_SUPERVISOR_MASTER_KEY";
+const CREDENTIAL: &str = "sf-supervisor-master-key";
+
 /// The current master key and those before it, while a rotation is under way.
 #[derive(Clone, Debug)]
 pub struct MasterKeys {
@@ -24,8 +29,8 @@ pub struct MasterKeys {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(
-        "there is no master key: set SF_SUPERVISOR_MASTER_KEY or SF_SUPERVISOR_MASTER_KEY_FILE to 32 bytes in base64, \
-         such as `openssl rand -base64 32` prints, and keep a copy where no backup of the database lies"
+        "there is no master key: set SF_SUPERVISOR_MASTER_KEY to what `sf-supervisor keys generate` prints, or \
+         SF_SUPERVISOR_MASTER_KEY_FILE to a file with it, and keep a copy where no backup of the database lies"
     )]
     Missing,
     #[error("the master key in {place} cannot be used: {source}")]
@@ -48,6 +53,14 @@ impl MasterKeys {
     /// `sf-supervisor-master-key-old`.
     pub fn load(config: &Config) -> Result<Self, Error> {
         Ok(Self::new(current(config)?, former()?))
+    }
+
+    /// Those that a command is given beside a serving process, if any; none is made.
+    pub fn given(file: Option<&Path>) -> Result<Option<Self>, Error> {
+        let current = named(file)?;
+        current
+            .map(|current| Ok(Self::new(current, former()?)))
+            .transpose()
     }
 
     /// What new values are sealed under once the database is marked with it.
@@ -86,20 +99,26 @@ impl MasterKeys {
     }
 }
 
+/// Whether a master key is set somewhere; it may still be no key.
+pub fn is_named(file: Option<&Path>) -> bool {
+    variable(VARIABLE).is_some() || file.is_some() || credential(CREDENTIAL).is_some()
+}
+
+fn named(file: Option<&Path>) -> Result<Option<SealingKey>, Error> {
+    if let Some(text) = variable(VARIABLE) {
+        return key(&Zeroizing::new(text), VARIABLE).map(Some);
+    }
+    let file = file.map(Path::to_owned);
+    let file = file.or_else(|| credential(CREDENTIAL));
+    file.map(|file| read(&file)).transpose()
+}
+
 fn current(config: &Config) -> Result<SealingKey, Error> {
-    if let Some(text) = variable("SF_SUPERVISOR_MASTER_KEY") {
-        return key(&Zeroizing::new(text), "SF_SUPERVISOR_MASTER_KEY");
+    match named(config.master_key_file.as_deref())? {
+        Some(key) => Ok(key),
+        None if config.dev => made_once(&config.state_folder.join(DEV_FILE)),
+        None => Err(Error::Missing),
     }
-    if let Some(file) = &config.master_key_file {
-        return read(file);
-    }
-    if let Some(file) = credential("sf-supervisor-master-key") {
-        return read(&file);
-    }
-    if config.dev {
-        return made_once(&config.state_folder.join("master.key"));
-    }
-    Err(Error::Missing)
 }
 
 fn former() -> Result<Vec<SealingKey>, Error> {

@@ -274,7 +274,8 @@ fn taken_file(url: &str) -> Result<File> {
         .append(true)
         .open(&path)
         .map_err(describe)?;
-    fs2::FileExt::try_lock_exclusive(&file).map_err(|_| Error::InUse(path.clone()))?;
+    fs2::FileExt::try_lock_exclusive(&file)
+        .map_err(|_| Error::InUse(path.trim_end_matches(".lock").to_owned()))?;
     Ok(file)
 }
 

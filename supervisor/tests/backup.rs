@@ -197,6 +197,17 @@ async fn a_restored_service_serves_the_same_companies() {
     assert!(ran.out.contains("--revoke-tokens"), "{}", ran.out);
     let ran = restore(&url, &file, &["--replace", "--json"]).await;
     assert_eq!(ran.json()["manifest"]["rows"]["tenants"], 1);
+    assert!(ran.json()["master_key_fits"].is_null());
+    let key = folder.path().join("another.key");
+    std::fs::write(&key, run(&url, &["keys", "generate"]).await.out).unwrap();
+    let other = [
+        "--replace",
+        "--json",
+        "--master-key-file",
+        key.to_str().unwrap(),
+    ];
+    let ran = restore(&url, &file, &other).await;
+    assert_eq!(ran.json()["master_key_fits"], false);
 
     let service = Service::over(around, |_| {}).await;
     assert_eq!(company.figures(&service, "").await["totals"]["calls"], 1);

@@ -304,6 +304,15 @@ async fn a_token_is_named_noted_and_revoked_on_its_own_by_its_company_alone() {
         company(&service, "Two").await,
     );
     let whole = json(&file(&service, &tenant, "cursor?as=json").await);
+    let next = whole["next"].as_str().unwrap();
+    for step in [
+        "Install sf-mcp",
+        "sf-mcp install cursor",
+        "Restart Cursor",
+        "command=",
+    ] {
+        assert!(next.contains(step), "{step}: {next}");
+    }
     let text = file(&service, &tenant, "vscode").await;
     let kept = json(&text)["servers"]["service-fusion"].clone();
     let kept = token_of(&service, &kept, "sf-mcp");

@@ -1,6 +1,12 @@
-//! What every service answers.
+//! What every service answers, and how the program starts.
 
-use crate::support::Service;
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::support::{Service, command::run, sf_mcp};
 
 #[tokio::test]
 async fn a_service_says_that_it_lives_and_is_ready() {
@@ -112,4 +118,45 @@ async fn headers_have_a_limit() {
         !matches!(refused, Ok(status) if status != 431),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn a_start_without_sf_mcp_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().to_str().unwrap();
+    for (child, why) in [("/nowhere/sf-mcp", "is not there"), (here, "is no file")] {
+        let ran = run("sqlite://none.db", &["serve", "--dev", "--child", child]).await;
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(ran.err.contains(why), "{}", ran.err);
+        assert!(ran.err.contains("SF_SUPERVISOR_CHILD"), "{}", ran.err);
+    }
+}
+
+/// The sandbox's port, once the service has started in that folder; the service is killed then.
+fn port_of_one_run(folder: &Path) -> String {
+    let mut service = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--child"])
+        .arg(sf_mcp())
+        .env_clear()
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(service.stderr.take().unwrap()).lines();
+    let running = said
+        .map_while(Result::ok)
+        .any(|line| line.contains("is running"));
+    service.kill().unwrap();
+    service.wait().unwrap();
+    assert!(running, "it did not start");
+    std::fs::read_to_string(folder.join("sf-supervisor-dev/sandbox.port")).unwrap()
+}
+
+#[test]
+fn the_sandbox_is_where_it_was_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = port_of_one_run(folder.path());
+    assert!(port.trim().parse::<u16>().is_ok(), "{port}");
+    assert_eq!(port_of_one_run(folder.path()), port);
 }

@@ -11,8 +11,10 @@ use crate::{
     error::Problem,
 };
 
+/// Where sf-mcp is when nobody says where.
+pub(super) const COMMAND: &str = "sf-mcp";
 /// Longest path of sf-mcp, in characters.
-const COMMAND: usize = 512;
+const LENGTH: usize = 512;
 
 /// What may be asked for.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -26,7 +28,8 @@ pub(super) struct Asked {
     /// links, the command, what to do next and the token's id, in one object.
     #[serde(rename = "as")]
     pub(super) shape: Option<String>,
-    /// Where sf-mcp is on the machine; without it `sf-mcp` must be in the client's search path. Local form only.
+    /// For administrators who write the configuration themselves: the full path of sf-mcp on the machine. Desktop
+    /// programs search no PATH, so without it the file is for `sf-mcp login --bundle`. Local form only.
     pub(super) command: Option<String>,
     /// For `mcpb`: `darwin`, `linux` or `win32`. Default: what this service runs on.
     pub(super) platform: Option<String>,
@@ -129,14 +132,14 @@ pub(super) fn not_available(app: &App) -> Problem {
 
 /// The path is written into files and a command line, where a line break means something.
 pub(super) fn command(asked: Option<String>) -> Result<String, Problem> {
-    let command = asked.unwrap_or_else(|| "sf-mcp".to_owned());
+    let command = asked.unwrap_or_else(|| COMMAND.to_owned());
     let usual = !command.is_empty()
         && !command.starts_with('-')
-        && command.chars().count() <= COMMAND
+        && command.chars().count() <= LENGTH
         && !command.chars().any(char::is_control);
     usual.then_some(command).ok_or_else(|| {
         Problem::invalid(format!(
-            "`command` must be the path of sf-mcp: 1 to {COMMAND} characters on one line, not beginning with `-`."
+            "`command` must be the path of sf-mcp: 1 to {LENGTH} characters on one line, not beginning with `-`."
         ))
     })
 }

@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use sf_mcp::clients::{SERVER, entry::Entry};
 
 use crate::{
-    bundles::text::{encoded, word},
+    bundles::{
+        asked::COMMAND,
+        text::{encoded, word},
+    },
     clients::{Client, Form},
 };
 
@@ -166,8 +169,33 @@ impl Handed<'_> {
         Some(line + "\n")
     }
 
-    /// What a person does once the configuration is there.
-    pub(super) fn next(&self) -> Option<&'static str> {
+    /// What a person does with it.
+    pub(super) fn next(&self) -> Option<String> {
+        let client = self.once_there();
+        if self.form == Form::Remote {
+            return client.map(str::to_owned);
+        }
+        let signed_in = "Install sf-mcp on that machine first. Then save this file there and run `sf-mcp login --bundle FILE`";
+        let Some(known) = self.client.known() else {
+            return Some(format!(
+                "{signed_in} and `sf-mcp install CLIENT`, or give its lines to a container as environment."
+            ));
+        };
+        let path = if self.command == COMMAND {
+            "; ask again with command= and the full path of sf-mcp, because desktop programs search no PATH"
+        } else {
+            ""
+        };
+        Some(format!(
+            "{signed_in} and `sf-mcp install {}`, which writes the full path of sf-mcp and keeps other servers. {} \
+             Administrators can put the file's entry into the configuration themselves{path}.",
+            known.name,
+            client.unwrap_or_default()
+        ))
+    }
+
+    /// Once the configuration is there.
+    fn once_there(&self) -> Option<&'static str> {
         match (self.client, self.form) {
             (Client::Codex, Form::Remote) => {
                 Some("Run `codex mcp login service-fusion`, then start a new Codex session.")

@@ -32,22 +32,33 @@ pub(super) struct Admin {
 #[derive(Subcommand)]
 enum Action {
     /// List companies.
+    #[command(visible_alias = "companies")]
     Tenants(companies::Which),
     /// Show one company: its people, limits, connection and figures.
-    Show { tenant: String },
+    Show {
+        #[arg(value_name = "COMPANY")]
+        tenant: String,
+    },
     /// Set a company's tier, or limits of its own.
     Tier(companies::TierOf),
-    /// Refuse a company's requests from now on.
+    /// Give a company no new access from now on.
+    ///
+    /// Machines that hold a Service Fusion token can go on with it for up to an hour.
     Suspend {
+        #[arg(value_name = "COMPANY")]
         tenant: String,
         /// The reason, for the audit log and for other operators.
         #[arg(long, value_name = "TEXT")]
         why: String,
     },
     /// Serve a suspended company again.
-    Resume { tenant: String },
+    Resume {
+        #[arg(value_name = "COMPANY")]
+        tenant: String,
+    },
     /// Delete a company with everything that is kept of it but the audit log.
     Delete {
+        #[arg(value_name = "COMPANY")]
         tenant: String,
         /// The company's name again, as a confirmation.
         #[arg(long, value_name = "COMPANY")]
@@ -55,12 +66,14 @@ enum Action {
     },
     /// List a company's devices and tokens, or revoke one.
     Devices {
+        #[arg(value_name = "COMPANY")]
         tenant: String,
         #[arg(long, value_name = "ID")]
         revoke: Option<String>,
     },
     /// Show who changed what, the newest first.
     Audit {
+        #[arg(value_name = "COMPANY")]
         tenant: Option<String>,
         /// Most entries.
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(i64).range(1..))]
@@ -69,7 +82,11 @@ enum Action {
     /// Show how many calls were made.
     Usage(figures::Asked),
     /// Set the operators' own words about a company.
-    Note { tenant: String, text: String },
+    Note {
+        #[arg(value_name = "COMPANY")]
+        tenant: String,
+        text: String,
+    },
 }
 
 /// What every action works with.
@@ -125,7 +142,17 @@ pub(super) fn actor() -> String {
     let name = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(crate::config::variable)
-        .unwrap_or_else(|| "unknown".to_owned());
+        .unwrap_or_else(user_id);
     let plain: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
     format!("cli:{plain}")
+}
+
+#[cfg(unix)]
+fn user_id() -> String {
+    format!("uid-{}", rustix::process::getuid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn user_id() -> String {
+    "unknown".to_owned()
 }

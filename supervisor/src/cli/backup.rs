@@ -13,16 +13,18 @@ use serde_json::json;
 use crate::{
     cli::{
         Exit, Failure,
-        shown::{Shown, time},
+        shown::{Shown, counted, time},
     },
     clock::Clock,
     config::Operating,
     ids,
+    master_key::MasterKeys,
     store::{
         Store,
         backup::{self, Manifest},
         known_schema,
     },
+    vault::Vault,
 };
 
 /// Write the whole database into one file, while the service goes on serving.
@@ -129,21 +131,74 @@ pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Fai
         let revoked_at = asked.revoke_tokens.then(|| Clock::default().now());
         let restored = store.restore(file, asked.replace, revoked_at).await;
         let restored = restored.with_context(problem);
+        let fits = match &restored {
+            Ok(_) => fits(&store, settings).await,
+            Err(_) => Fits::NotGiven,
+        };
         store.close().await;
         let restored = restored?;
         let text = format!(
-            "Restored {}. {KEY} Start the service with the one that was in use then. Companies whose sign-in at \
-             Service Fusion was renewed since may have to connect again. Companies that were suspended or deleted \
-             since are as they were then: suspend or delete them again before the service starts. {}",
+            "Restored {}. {} Companies whose sign-in at Service Fusion was renewed since may have to connect again. \
+             Companies that were suspended or deleted since are as they were then: suspend or delete them again before \
+             the service starts. {}",
             summary(&manifest),
+            fits.told(),
             if asked.revoke_tokens { REVOKED } else { NOT_REVOKED }
         );
+        let fits = fits.as_json();
         Ok::<_, Failure>(Shown::new(text, json!({
-            "file": asked.file, "manifest": manifest, "rows": restored.rows, "tokens_revoked": asked.revoke_tokens,
+            "file": asked.file, "manifest": manifest, "rows": restored.rows, "master_key_fits": fits,
+            "tokens_revoked": asked.revoke_tokens,
         })))
     })?;
     shown.print(asked.json)?;
     Ok(Exit::Done)
+}
+
+/// Whether the master key that is set here opens what was restored.
+enum Fits {
+    NotGiven,
+    Yes,
+    /// And why.
+    No(String),
+}
+
+impl Fits {
+    fn told(&self) -> String {
+        match self {
+            Self::NotGiven => {
+                format!("{KEY} Start the service with the one that was in use then.")
+            }
+            Self::Yes => "The master key that is set here opens it.".to_owned(),
+            Self::No(why) => {
+                format!(
+                    "Warning: the service will not start with the master key that is set here: {why}."
+                )
+            }
+        }
+    }
+
+    fn as_json(&self) -> Option<bool> {
+        match self {
+            Self::NotGiven => None,
+            Self::Yes => Some(true),
+            Self::No(_) => Some(false),
+        }
+    }
+}
+
+/// The rows are restored by now, so a key that is missing or wrong is only told.
+async fn fits(store: &Store, settings: &Operating) -> Fits {
+    let keys = match MasterKeys::given(settings.master_key_file.as_deref()) {
+        Ok(Some(keys)) => keys,
+        Ok(None) => return Fits::NotGiven,
+        Err(problem) => return Fits::No(problem.to_string()),
+    };
+    let vault = Vault::new(store.clone(), keys, Clock::default());
+    match vault.refuse_another_key().await {
+        Ok(()) => Fits::Yes,
+        Err(problem) => Fits::No(problem.to_string()),
+    }
 }
 
 async fn brought_up_to_date(file: &Path) -> Result<Unfinished, Failure> {
@@ -158,7 +213,9 @@ fn summary(manifest: &Manifest) -> String {
     let rows: i64 = manifest.rows.values().sum();
     let tenants = manifest.rows.get("tenants").copied().unwrap_or_default();
     format!(
-        "{tenants} tenants, {rows} rows in all, of {} UTC (schema {})",
+        "{}, {} in all, of {} UTC (schema {})",
+        counted(tenants, "company"),
+        counted(rows, "row"),
         time(manifest.made_at),
         manifest.schema
     )
@@ -178,6 +235,15 @@ impl Unfinished {
         let name = file
             .file_name()
             .with_context(|| format!("{} is no name of a file", file.display()))?;
+        if let Some(folder) = file.parent().filter(|folder| *folder != Path::new(""))
+            && !folder.is_dir()
+        {
+            return Err(anyhow!(
+                "the folder {} does not exist; make it first",
+                folder.display()
+            )
+            .into());
+        }
         let mut unfinished = std::ffi::OsString::from(".");
         unfinished.push(name);
         unfinished.push(format!(".{}", ids::new("unfinished")?));

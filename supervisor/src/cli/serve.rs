@@ -1,7 +1,8 @@
 //! `sf-supervisor serve`: until SIGTERM or Ctrl+C.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use anyhow::Context;
 use axum::{Router, routing::get};
 use sf_mcp::sandbox::{self, Sandbox};
 use tokio::net::TcpListener;
@@ -22,8 +23,11 @@ use crate::{
 /// How long a stop takes at most: service managers kill what takes longer. After the last requests some of it is left.
 const STOP: Duration = Duration::from_secs(58);
 const _: () = assert!(server::GRACE.as_secs() + 5 <= STOP.as_secs() && STOP.as_secs() < 60);
+/// The file with the sandbox's port.
+const PORT: &str = "sandbox.port";
 
 pub(super) fn run(config: Config) -> Result<Exit, Failure> {
+    child_is_there(&config.child)?;
     logging::start(&config.log, config.dev);
     metrics::start();
     // One provider for all TLS; a second start in one process keeps the first.
@@ -47,6 +51,9 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     };
     let master = MasterKeys::load(&config)?;
     let app = App::open(config, master, Clock::default()).await?;
+    if let Some(sandbox) = &sandbox {
+        keep_port(&app.config.state_folder, &sandbox.origin())?;
+    }
     let stop = CancellationToken::new();
     tracing::info!(address = %listener.local_addr()?, "serving");
     if app.config.dev {
@@ -100,7 +107,7 @@ async fn start_sandbox(config: &mut Config) -> Result<Option<Sandbox>, Failure> 
     if config.api_url != config::SERVICE_FUSION {
         return Ok(None);
     }
-    let sandbox = Sandbox::start(sandbox::Options::default()).await?;
+    let sandbox = on_the_port_of_before(&config.state_folder).await?;
     config.api_url = sandbox.origin();
     eprintln!(
         "The sandbox company plays Service Fusion: client id {}, client secret {}",
@@ -108,6 +115,63 @@ async fn start_sandbox(config: &mut Config) -> Result<Option<Sandbox>, Failure> 
         sandbox::CLIENT_SECRET
     );
     Ok(Some(sandbox))
+}
+
+/// Machines that signed in before ask the sandbox where it was then, so its port is kept beside the database.
+async fn on_the_port_of_before(folder: &Path) -> Result<Sandbox, Failure> {
+    let former: Option<u16> = std::fs::read_to_string(folder.join(PORT))
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    if let Some(port) = former {
+        let options = sandbox::Options {
+            port,
+            ..sandbox::Options::default()
+        };
+        match Sandbox::start(options).await {
+            Ok(sandbox) => return Ok(sandbox),
+            Err(problem) => eprintln!(
+                "The sandbox cannot have its port of before, {port} ({problem}), and takes another: \
+                 machines that signed in before must sign in again"
+            ),
+        }
+    }
+    Ok(Sandbox::start(sandbox::Options::default()).await?)
+}
+
+/// Written once the database is this process's alone: one that cannot have it must not change what another left.
+fn keep_port(folder: &Path, origin: &str) -> Result<(), Failure> {
+    let kept = folder.join(PORT);
+    let port = origin.rsplit(':').next().unwrap_or_default();
+    sf_mcp::paths::create_private_folder(folder)
+        .and_then(|()| std::fs::write(&kept, format!("{port}\n")))
+        .with_context(|| format!("{} cannot be written", kept.display()))?;
+    Ok(())
+}
+
+/// What is started for each company, before the first of them asks for it.
+fn child_is_there(child: &Path) -> Result<(), Failure> {
+    let problem = match std::fs::metadata(child) {
+        Ok(file) if !file.is_file() => "is no file",
+        Ok(file) if !may_run(&file) => "is not executable",
+        Ok(_) => return Ok(()),
+        Err(problem) if problem.kind() == std::io::ErrorKind::NotFound => "is not there",
+        Err(_) => "cannot be looked at",
+    };
+    Err(Failure::usage(format!(
+        "the sf-mcp program {} {problem}; put sf-mcp beside sf-supervisor, or name it with SF_SUPERVISOR_CHILD",
+        child.display()
+    )))
+}
+
+#[cfg(unix)]
+fn may_run(file: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    file.permissions().mode() & 0o111 != 0
+}
+
+#[cfg(not(unix))]
+fn may_run(_: &std::fs::Metadata) -> bool {
+    true
 }
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {

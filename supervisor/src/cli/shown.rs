@@ -96,6 +96,15 @@ pub(super) fn plain(text: &str) -> String {
         .collect()
 }
 
+/// `1 call`, `2 calls`.
+pub(super) fn counted(count: i64, what: &str) -> String {
+    match (count, what.strip_suffix('y')) {
+        (1, _) => format!("1 {what}"),
+        (_, Some(stem)) => format!("{count} {stem}ies"),
+        (_, None) => format!("{count} {what}s"),
+    }
+}
+
 /// `2026-01-31 13:00`, in UTC.
 pub(super) fn time(at: i64) -> String {
     rfc3339(at)

@@ -8,7 +8,7 @@ use crate::{
     cli::{
         Failure,
         admin::Desk,
-        shown::{self, Shown, moment, time},
+        shown::{self, Shown, counted, moment, time},
     },
     config::{Limits, Tier},
     store::{By, Change, Changed, Overview, Sum, Tenant, parsed},
@@ -29,6 +29,7 @@ pub(super) struct Which {
 
 #[derive(Args)]
 pub(super) struct TierOf {
+    #[arg(value_name = "COMPANY")]
     tenant: String,
     /// free, pro, enterprise or one of the configuration file.
     tier: String,
@@ -81,7 +82,7 @@ pub(super) async fn list(desk: &Desk, which: &Which) -> Result<Shown, Failure> {
         })
         .collect();
     let text = if rows.is_empty() {
-        "No tenants.".to_owned()
+        "No companies.".to_owned()
     } else {
         shown::table(
             &[
@@ -151,7 +152,7 @@ fn summary(desk: &Desk, one: &Overview) -> Vec<(&'static str, String)> {
                 ""
             };
             format!(
-                "{} a minute, {} at once, {} a day{own}",
+                "{} a minute in bursts of {}, {} a day{own}",
                 tier.per_minute, tier.burst, tier.per_day
             )
         },
@@ -204,11 +205,6 @@ fn limits_of(desk: &Desk, tenant: &Tenant) -> Option<Tier> {
 
 fn own_limits(tenant: &Tenant) -> Limits {
     serde_json::from_value(parsed(tenant.limits.as_deref())).unwrap_or_default()
-}
-
-fn counted(count: i64, what: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{plural}")
 }
 
 async fn used(desk: &Desk, tenant_id: &str, today: bool) -> Result<Sum, Failure> {
@@ -265,7 +261,7 @@ pub(super) async fn set_tier(desk: &Desk, asked: &TierOf) -> Result<Shown, Failu
     let now = changed.after.as_ref().unwrap_or(&changed.before);
     let holds = limits_of(desk, now).map_or_else(String::new, |tier| {
         format!(
-            ": {} calls a minute, {} at once, {} a day",
+            ": {} calls a minute in bursts of {}, {} a day",
             tier.per_minute, tier.burst, tier.per_day
         )
     });
@@ -277,7 +273,7 @@ pub(super) async fn suspend(desk: &Desk, named: &str, why: &str) -> Result<Shown
     let one = desk.find(named).await?;
     let changed = desk.change(&one, Change::Suspend { why }).await?;
     let text = format!(
-        "{} is suspended; every request of it is refused from now on.",
+        "{} is suspended: no new access from now on. Machines that hold a Service Fusion token can go on for up to an hour.",
         one.tenant.company
     );
     Ok(outcome(desk, &text, &one, &changed))

@@ -87,7 +87,10 @@ pub(super) async fn revoke(desk: &Desk, named: &str, id: &str) -> Result<Shown, 
         .into());
     }
     Ok(Shown::new(
-        format!("{id} of {company} is revoked."),
+        format!(
+            "{id} of {company} is revoked: no new access from now on. A machine that holds a Service Fusion token can go \
+             on for up to an hour."
+        ),
         json!({"tenant": one.tenant.id, "revoked": id}),
     ))
 }
@@ -115,7 +118,7 @@ pub(super) async fn audit(desk: &Desk, named: Option<&str>, limit: i64) -> Resul
     let text = if rows.is_empty() {
         "No entries.".to_owned()
     } else {
-        shown::table(&["at", "actor", "action", "tenant", "change"], &rows)
+        shown::table(&["at", "actor", "action", "company id", "change"], &rows)
     };
     let entries: Vec<Value> = entries
         .iter()

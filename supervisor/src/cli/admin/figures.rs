@@ -18,7 +18,7 @@ use crate::{
 #[derive(Args)]
 pub(super) struct Asked {
     /// One company; without it all of them.
-    #[arg(long)]
+    #[arg(long, visible_alias = "company", value_name = "COMPANY")]
     tenant: Option<String>,
     /// First day (UTC).  [default: the first of the month]
     #[arg(long, value_name = "DAY")]
@@ -150,9 +150,11 @@ fn as_csv(report: &Value) -> String {
 fn as_table(report: &Value) -> String {
     let (mut heads, rows) = cells(report);
     for head in &mut heads {
-        if *head == "duration_ms" {
-            *head = "milliseconds";
-        }
+        *head = match *head {
+            "duration_ms" => "milliseconds",
+            "tenant" => "company id",
+            head => head,
+        };
     }
     let period = format!("{} to {} (UTC)\n", report["from"], report["to"]).replace('"', "");
     period + &shown::table(&heads, &rows)

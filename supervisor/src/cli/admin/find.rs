@@ -27,7 +27,7 @@ fn find<'a>(all: &'a [Overview], named: &str) -> Result<&'a Overview, String> {
         [one] => Ok(one),
         [] => Err(unknown(all, named, &wanted)),
         several => Err(format!(
-            "several tenants are called `{named}`; name one by its id:{}",
+            "several companies are called `{named}`; name one by its id:{}",
             lines(several)
         )),
     }
@@ -50,10 +50,10 @@ fn unknown(all: &[Overview], named: &str, wanted: &str) -> String {
         .take(5)
         .collect();
     if close.is_empty() {
-        format!("there is no tenant `{named}`; `sf-supervisor admin tenants` lists all")
+        format!("there is no company `{named}`; `sf-supervisor admin tenants` lists all")
     } else {
         format!(
-            "there is no tenant `{named}`; did you mean:{}",
+            "there is no company `{named}`; did you mean:{}",
             lines(&close)
         )
     }
