@@ -45,6 +45,8 @@ pub(crate) struct Call {
     pub(crate) title: &'static str,
     pub(crate) method: &'static str,
     pub(crate) params: Value,
+    /// Taken in turn: the program shares the answer of equal requests that are in flight at once.
+    pub(crate) jobs: Vec<i64>,
 }
 
 impl Call {
@@ -54,11 +56,13 @@ impl Call {
                 title: "prompts/list (no work behind)",
                 method: "prompts/list",
                 params: json!({}),
+                jobs: Vec::new(),
             },
             Self {
                 title: "get_job (one request to Service Fusion behind)",
                 method: "tools/call",
                 params: json!({"name": "get_job", "arguments": {"job_id": 1}}),
+                jobs: Vec::new(),
             },
         ]
     }
@@ -66,6 +70,9 @@ impl Call {
     /// The message, as both ways carry it.
     pub(crate) fn message(&self, id: usize, era: &str) -> String {
         let mut params = self.params.clone();
+        if !self.jobs.is_empty() {
+            params["arguments"]["job_id"] = json!(self.jobs[id % self.jobs.len()]);
+        }
         if era == MODERN {
             params["_meta"] = json!({
                 "io.modelcontextprotocol/protocolVersion": era,
@@ -101,7 +108,7 @@ async fn run() {
     let mut pipe = Pipe::start(&around).await;
     let mut connection = service.connect(0).await;
     for call in Call::all() {
-        let call = around.with_a_job(call, &mut pipe).await;
+        let call = around.with_jobs(call, &mut pipe).await;
         println!("\n{}", call.title);
         sequential(&service, &mut connection, &mut pipe, &call).await;
         one_tenant(&service, &mut pipe, &call).await;

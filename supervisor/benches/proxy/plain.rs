@@ -49,18 +49,19 @@ impl Around {
         self.folder.path().join("child")
     }
 
-    /// The call with a job that exists.
-    pub(crate) async fn with_a_job(&self, mut call: Call, pipe: &mut Pipe) -> Call {
+    /// The call with jobs that exist.
+    pub(crate) async fn with_jobs(&self, mut call: Call, pipe: &mut Pipe) -> Call {
         if call.method == "tools/call" {
             let search = Call {
                 title: "",
                 method: "tools/call",
-                params: serde_json::json!({"name": "search_jobs", "arguments": {"limit": 1}}),
+                params: serde_json::json!({"name": "search_jobs", "arguments": {"limit": 100}}),
+                jobs: Vec::new(),
             };
             let answer: Value = serde_json::from_str(&pipe.ask(&search, 1).await).unwrap();
-            let job = &answer["result"]["structuredContent"]["jobs"][0]["job_id"];
-            assert!(job.is_number(), "{answer}");
-            call.params["arguments"]["job_id"] = job.clone();
+            let jobs = answer["result"]["structuredContent"]["jobs"].as_array();
+            let jobs = jobs.unwrap().iter();
+            call.jobs = jobs.map(|job| job["job_id"].as_i64().unwrap()).collect();
         }
         call
     }
