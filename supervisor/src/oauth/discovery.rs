@@ -22,7 +22,6 @@ pub(super) async fn resource(State(app): State<Arc<App>>, method: Method) -> Res
             "scopes_supported": [scopes::READ, scopes::WRITE],
             "bearer_methods_supported": ["header"],
             "resource_name": "Service Fusion",
-            "resource_documentation": config.issuer(),
         }),
     )
 }

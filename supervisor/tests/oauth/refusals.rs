@@ -414,3 +414,18 @@ async fn the_token_endpoint_answers_as_clients_expect() {
     assert_eq!(answer.status(), 401);
     service.stop().await;
 }
+
+#[tokio::test]
+async fn over_https_the_cookie_belongs_to_this_host_alone() {
+    let service =
+        Service::with(|config| config.public_url = "https://mcp.example.com".to_owned()).await;
+    let client_id = client(&service).await;
+    let query = request(&service, &client_id, &[]);
+    let page = Browser::new(&service).open(&query).await;
+    assert_eq!(page.status, 200, "{}", page.html);
+    let cookie = page.headers["set-cookie"].to_str().unwrap();
+    assert!(cookie.starts_with("__Host-sf_session=sfs_"), "{cookie}");
+    assert!(cookie.contains("; Path=/;") && cookie.ends_with("; Secure"));
+    assert!(!cookie.contains("Domain"));
+    service.stop().await;
+}
