@@ -85,7 +85,7 @@ fn arriving_until(until: Instant, body: Body) -> Body {
 }
 
 /// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
-const SHOWN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
+const SHOWN: [&str; 6] = ["/", "/healthz", "/readyz", "/openapi.json", "/mcp", "/mcp/"];
 
 /// Looking at an address must not do the work of `GET`, such as making a token or handing out a result.
 pub async fn no_work_for_head(request: Request, next: Next) -> Response {

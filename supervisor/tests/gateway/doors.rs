@@ -478,7 +478,7 @@ async fn a_connection_that_never_asks_is_closed() {
         "",
         "P",
         "PRI * HTTP/2.0\r\n",
-        "POST /mcp HTTP/1.1\r\nhost: x\r\n",
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\n",
     ] {
         let said = stalled(&service, beginning).await;
         assert!(!said.contains("200 OK"), "{beginning}: {said}");
@@ -499,7 +499,7 @@ async fn a_message_that_does_not_arrive_is_not_waited_for() {
         200
     );
     let head = format!(
-        "POST /mcp HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
     );
     let said = stalled(&service, &head).await;
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
