@@ -2,7 +2,7 @@
 //!
 //! SQLite: one process serves, so tokens, companies and what these have spent are kept in memory. What was read is
 //! good until this process changes a token or a company ([`Store::changed`]), anybody else writes to the file (it is
-//! looked at every [`LOOK`] while there are requests), or nobody has looked for [`TRUSTED`]: then it is read again. So
+//! looked at every `LOOK` while there are requests), or nobody has looked for `TRUSTED`: then it is read again. So
 //! what the admin command line changes holds within a tenth of a second, what this process changes at once.
 //!
 //! PostgreSQL: memory only tells which limits to ask for. The one statement of a call finds the token and its company,
@@ -337,7 +337,7 @@ impl Admission {
     }
 }
 
-/// Looks every [`LOOK`] while there are requests.
+/// Looks every `LOOK` while there are requests.
 async fn look(admission: Weak<Admission>, mut watch: Watch) {
     loop {
         let Some(admission) = admission.upgrade() else {

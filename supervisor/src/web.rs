@@ -291,7 +291,8 @@ pub fn not_suspended(tenant: &Tenant) -> Result<(), Problem> {
     ))
 }
 
-fn unread(status: StatusCode) -> Problem {
+/// Why a body could not be read.
+pub fn unread(status: StatusCode) -> Problem {
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(status, "too_large", "The body is too large.");
     }

@@ -26,12 +26,11 @@ use crate::{
         tier,
     },
     rate::Verdict,
+    web,
 };
 
 /// A call ends after this: clients give up after a minute.
 const LIMIT: Duration = Duration::from_secs(55);
-/// A client that takes longer to send its message is slow on purpose.
-const BODY: Duration = Duration::from_secs(30);
 /// Keys under which the child is told things; a client's are removed.
 const OURS: &str = "com.servicefusion-mcp/";
 
@@ -113,22 +112,8 @@ fn post_only() -> Response {
 }
 
 async fn body(app: &Arc<App>, request: Request) -> Result<Bytes, Problem> {
-    let body = tokio::time::timeout(BODY, Bytes::from_request(request, app)).await;
-    let body = body.map_err(|_| {
-        let seconds = BODY.as_secs();
-        Problem::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too_slow",
-            format!("The message did not arrive within {seconds} s."),
-        )
-    })?;
-    body.map_err(|_| {
-        Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "The message is longer than 4 MB or was cut off.",
-        )
-    })
+    let body = Bytes::from_request(request, app).await;
+    body.map_err(|rejection| web::unread(rejection.status()))
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
