@@ -58,7 +58,9 @@ function addCompany(file) {
     const token = `sfb_${randomBytes(32).toString("base64url")}`;
     const hash = createHash("sha256").update(token).digest("base64url");
     const database = new DatabaseSync(file, { timeout: 5000 });
-    database.prepare("INSERT INTO tenants (id, company, tier, note, created_at) VALUES ('ten_1', 'Acme', 'free', '', 1)").run();
+    // The tiers have tests of their own.
+    const limits = JSON.stringify({ per_minute: 1_000_000, burst: 1_000_000, per_day: 100_000_000 });
+    database.prepare("INSERT INTO tenants (id, company, tier, limits, note, created_at) VALUES ('ten_1', 'Acme', 'free', ?, '', 1)").run(limits);
     database.prepare(
         "INSERT INTO tokens (id, tenant_id, kind, name, hash, scopes, created_at) VALUES ('tok_1', 'ten_1', 'bearer', 'test', ?, 'sf:read sf:write', 1)",
     ).run(hash);
