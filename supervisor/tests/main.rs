@@ -22,5 +22,6 @@ mod signup;
 mod support;
 mod tiers;
 mod usage;
+mod usage_crashes;
 mod vault;
 mod whole_way;
