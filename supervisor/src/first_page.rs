@@ -4,30 +4,36 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
+    Router,
     extract::State,
-    http::header,
-    response::{Html, IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
+    routing::get,
 };
 
-use crate::{app::App, error::Problem};
+use crate::{
+    app::App,
+    browser::Browser,
+    pages::{Frame, Instead, page},
+};
 
 #[derive(Template)]
 #[template(path = "first.html")]
 struct FirstPage<'a> {
+    frame: Frame,
     url: &'a str,
 }
 
-/// Nothing is loaded from elsewhere, and no other page may frame it.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// For anybody.
+pub fn routes() -> Router<Arc<App>> {
+    Router::new().route("/", get(show))
+}
 
-pub async fn show(State(app): State<Arc<App>>) -> Result<Response, Problem> {
-    let page = FirstPage {
+async fn show(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Instead> {
+    let browser = Browser::of(&app, &headers).await?;
+    let first = FirstPage {
+        frame: Frame::new(&app, &browser, "Service Fusion in your AI assistant").narrow(),
         url: &app.config.public_url,
     };
-    let html = page.render().map_err(|problem| {
-        tracing::error!(%problem, "the first page cannot be made");
-        Problem::internal()
-    })?;
-    let policy = [(header::CONTENT_SECURITY_POLICY, POLICY)];
-    Ok((policy, Html(html)).into_response())
+    Ok(page(StatusCode::OK, &first, Some(browser)))
 }

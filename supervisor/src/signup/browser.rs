@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::{
     extract::{Query, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     app::App,
     error::{Problem, ProblemDetails},
+    pages::{self, Frame},
     store::BrowserGrant,
     tokens::{self, Kind},
     web::{Caller, Json, to_the_end},
@@ -137,16 +137,24 @@ pub async fn callback(
 ) -> Response {
     // Twice the same parameter does not come from Service Fusion.
     let Ok(Query(answer)) = answer else {
-        return page(&Problem::invalid("The address is not as Service Fusion makes it.").into());
+        return failed(&Problem::invalid(
+            "The address is not as Service Fusion makes it.",
+        ));
     };
     match to_the_end(async move { complete(&app, answer).await }).await {
-        Ok(()) => page(&Page {
-            good: true,
-            title: "Service Fusion is connected",
-            text: "You can close this page and go back to where you came from.".to_owned(),
-        }),
-        Err(problem) => page(&problem.into()),
+        Ok(()) => pages::says(
+            StatusCode::OK,
+            Frame::plain("Service Fusion is connected"),
+            "You can close this page and go back to where you came from.",
+            None,
+        ),
+        Err(problem) => failed(&problem),
     }
+}
+
+fn failed(problem: &Problem) -> Response {
+    let frame = Frame::plain("Service Fusion is not connected");
+    pages::says(StatusCode::BAD_REQUEST, frame, &problem.detail, None)
 }
 
 async fn complete(app: &App, answer: Answer) -> Result<(), Problem> {
@@ -266,43 +274,4 @@ fn redirect_uri(app: &App) -> String {
 
 fn place(state_hash: &str, column: &str) -> String {
     format!("sf-supervisor browser grant 1\n{column}\n{state_hash}")
-}
-
-#[derive(Template)]
-#[template(path = "signup/callback.html")]
-struct Page {
-    good: bool,
-    title: &'static str,
-    text: String,
-}
-
-impl From<Problem> for Page {
-    fn from(problem: Problem) -> Self {
-        Self {
-            good: false,
-            title: "Service Fusion is not connected",
-            text: problem.detail.into_owned(),
-        }
-    }
-}
-
-fn page(page: &Page) -> Response {
-    let Ok(html) = page.render() else {
-        return Problem::internal().into_response();
-    };
-    let status = if page.good {
-        StatusCode::OK
-    } else {
-        StatusCode::BAD_REQUEST
-    };
-    let headers = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, Html(html)).into_response()
 }
