@@ -22,7 +22,6 @@ pub mod connections;
 pub mod devices;
 pub mod email;
 pub mod error;
-pub mod first_page;
 pub mod gateway;
 pub mod hosts;
 pub mod housekeeping;

@@ -51,7 +51,7 @@ for (const place of document.querySelectorAll("[data-check]")) {
     if (!document.hidden) {
       try {
         const answer = await fetch(place.dataset.check, { headers: { accept: "application/json" } });
-        if (answer.status === 401 || answer.status === 404) return;
+        if (answer.redirected || answer.status === 404) return; // signed out, or gone
         const said = answer.ok ? await answer.json() : {};
         if (said.done) {
           place.classList.replace("waiting", "ok");
