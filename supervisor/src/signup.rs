@@ -4,5 +4,7 @@
 pub mod activate;
 pub mod browser;
 pub mod confirm;
+pub mod connect;
+pub mod pages;
 mod proof;
 pub mod register;

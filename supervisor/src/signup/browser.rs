@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use askama::Template;
 use axum::{
     extract::{Query, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
@@ -14,12 +13,14 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    activate::{Activated, Credentials, allowed, finished, noted},
+    activate::{Activated, Credentials, actor, allowed, finished, store},
     proof::Client,
 };
 use crate::{
     app::App,
+    browser::Browser,
     error::{Problem, ProblemDetails},
+    pages::{self, Frame},
     store::BrowserGrant,
     tokens::{self, Kind},
     web::{Caller, Json, to_the_end},
@@ -28,6 +29,8 @@ use crate::{
 /// How long a consent may take.
 const LIFE: i64 = 10 * 60_000;
 const ACTIVATED: &str = "activated";
+/// What the activation token of a person is called who is signed in to the pages.
+pub(super) const PAGE: &str = "activation page";
 /// What pending secrets are sealed under is derived with this from the master key.
 const PENDING: &str = "sf-supervisor browser grants";
 
@@ -35,7 +38,7 @@ const PENDING: &str = "sf-supervisor browser grants";
 #[derive(Serialize, ToSchema)]
 pub struct Begun {
     /// Service Fusion's page that asks for consent.
-    authorize_url: String,
+    pub(super) authorize_url: String,
     /// What the OAuth App must have as its redirect address.
     redirect_uri: String,
     /// Seconds for which it is good.
@@ -72,6 +75,11 @@ pub async fn begin(
 ) -> Result<axum::Json<Begun>, Problem> {
     let caller = allowed(&app, &headers).await?;
     let client = Client::new(&form.client_id, &form.client_secret)?;
+    Ok(axum::Json(begun(&app, &caller, &client).await?))
+}
+
+/// Keeps what the person's consent needs later.
+pub(super) async fn begun(app: &App, caller: &Caller, client: &Client) -> Result<Begun, Problem> {
     // 256 random bits; that it looks like an activation token does no harm, for it is none.
     let state = tokens::generate(Kind::Activation)?;
     let now = app.clock.now();
@@ -88,14 +96,14 @@ pub async fn begin(
         client_secret: seal("client_secret", &client.secret)?,
         key_id: master.id(),
         state_hash: state.hash.clone(),
-        token_id: caller.token.id,
-        tenant_id: caller.tenant.id,
+        token_id: caller.token.id.clone(),
+        tenant_id: caller.tenant.id.clone(),
         created_at: now,
         expires_at: now + LIFE,
         outcome: None,
     };
     app.store.add_browser_grant(&grant).await?;
-    let redirect_uri = redirect_uri(&app);
+    let redirect_uri = redirect_uri(app);
     let authorize_url = url::Url::parse_with_params(
         &format!("{}/oauth/authorize", app.config.api_url),
         [
@@ -106,11 +114,11 @@ pub async fn begin(
         ],
     )
     .map_err(|_| Problem::internal())?;
-    Ok(axum::Json(Begun {
+    Ok(Begun {
         authorize_url: authorize_url.into(),
         redirect_uri,
         expires_in: (LIFE / 1000).unsigned_abs(),
-    }))
+    })
 }
 
 /// What Service Fusion sends the browser back with.
@@ -133,23 +141,47 @@ pub struct Answer {
 )]
 pub async fn callback(
     State(app): State<Arc<App>>,
+    headers: HeaderMap,
     answer: Result<Query<Answer>, axum::extract::rejection::QueryRejection>,
 ) -> Response {
     // Twice the same parameter does not come from Service Fusion.
     let Ok(Query(answer)) = answer else {
-        return page(&Problem::invalid("The address is not as Service Fusion makes it.").into());
+        let problem = Problem::invalid("The address is not as Service Fusion makes it.");
+        return failed(&problem, None);
     };
-    match to_the_end(async move { complete(&app, answer).await }).await {
-        Ok(()) => page(&Page {
-            good: true,
-            title: "Service Fusion is connected",
-            text: "You can close this page and go back to where you came from.".to_owned(),
-        }),
-        Err(problem) => page(&problem.into()),
+    let email = match Browser::of(&app, &headers).await {
+        Ok(browser) => browser.email,
+        Err(problem) => return failed(&problem, None),
+    };
+    let (whole, who) = (app.clone(), email.clone());
+    let completed = to_the_end(async move { complete(&whole, answer, who.as_deref()).await });
+    match completed.await {
+        Ok(tenant_id) if is_member(&app, email.as_deref(), &tenant_id).await => {
+            pages::see_other(&format!("/app/{tenant_id}/install?done=connected"), None)
+        }
+        Ok(_) => pages::says(
+            StatusCode::OK,
+            Frame::plain("Service Fusion is connected"),
+            "You can close this page and go back to where you came from.",
+            None,
+        ),
+        Err(problem) => failed(&problem, email.as_deref()),
     }
 }
 
-async fn complete(app: &App, answer: Answer) -> Result<(), Problem> {
+/// Whether the company's own pages are for this person, who may have come from a terminal.
+async fn is_member(app: &App, email: Option<&str>, tenant_id: &str) -> bool {
+    let known = app.store.memberships(email.unwrap_or_default()).await;
+    known.is_ok_and(|known| known.iter().any(|member| member.tenant_id == tenant_id))
+}
+
+fn failed(problem: &Problem, email: Option<&str>) -> Response {
+    let frame = Frame::plain("Service Fusion is not connected");
+    let again = email.map(|_| ("/sign-up/connect", "Try again"));
+    pages::says(StatusCode::BAD_REQUEST, frame, &problem.detail, again)
+}
+
+async fn complete(app: &App, answer: Answer, email: Option<&str>) -> Result<String, Problem> {
     let over = || {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -164,10 +196,11 @@ async fn complete(app: &App, answer: Answer) -> Result<(), Problem> {
         .take_browser_grant(&tokens::hash(&state), now)
         .await?
         .ok_or_else(over)?;
-    let done = connect(app, &grant, answer.code.map(SecretString::from)).await;
+    let code = answer.code.map(SecretString::from);
+    let done = connect(app, &grant, code, email).await;
     let outcome = done
         .as_ref()
-        .map_or_else(|problem| problem.code, |()| ACTIVATED);
+        .map_or_else(|problem| problem.code, |_| ACTIVATED);
     app.store
         .finish_browser_grant(&grant.state_hash, outcome)
         .await?;
@@ -178,10 +211,19 @@ async fn connect(
     app: &App,
     grant: &BrowserGrant,
     code: Option<SecretString>,
-) -> Result<(), Problem> {
+    email: Option<&str>,
+) -> Result<String, Problem> {
     let caller = Caller::of_token(app, &grant.token_id)
         .await?
         .ok_or_else(Problem::unauthorized)?;
+    // Somebody else's consent must not connect this company: whoever began on a page comes back to the same browser.
+    if caller.token.name == PAGE && email != Some(&actor(app, &caller).await?) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "other_browser",
+            "This was begun in another browser or by somebody else, so nothing was connected. Sign in here and begin again.",
+        ));
+    }
     let code = code.ok_or_else(|| {
         Problem::new(
             StatusCode::BAD_REQUEST,
@@ -204,8 +246,9 @@ async fn connect(
         secret: open("client_secret", &grant.client_secret)?,
     };
     let credentials = client.prove_code(app, &code, &redirect_uri(app)).await?;
-    app.vault.replace(&caller.tenant.id, &credentials).await?;
-    noted(app, &caller, &credentials).await
+    let actor = actor(app, &caller).await?;
+    store(app, &caller.tenant, &actor, &credentials, None).await?;
+    Ok(caller.tenant.id)
 }
 
 /// How it goes
@@ -260,49 +303,10 @@ async fn handed_out(app: &App, caller: &Caller) -> Result<Activated, Problem> {
     finished(app, caller, account.unwrap_or_default()).await
 }
 
-fn redirect_uri(app: &App) -> String {
+pub(super) fn redirect_uri(app: &App) -> String {
     format!("{}/api/activate/callback", app.config.public_url)
 }
 
 fn place(state_hash: &str, column: &str) -> String {
     format!("sf-supervisor browser grant 1\n{column}\n{state_hash}")
-}
-
-#[derive(Template)]
-#[template(path = "signup/callback.html")]
-struct Page {
-    good: bool,
-    title: &'static str,
-    text: String,
-}
-
-impl From<Problem> for Page {
-    fn from(problem: Problem) -> Self {
-        Self {
-            good: false,
-            title: "Service Fusion is not connected",
-            text: problem.detail.into_owned(),
-        }
-    }
-}
-
-fn page(page: &Page) -> Response {
-    let Ok(html) = page.render() else {
-        return Problem::internal().into_response();
-    };
-    let status = if page.good {
-        StatusCode::OK
-    } else {
-        StatusCode::BAD_REQUEST
-    };
-    let headers = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, Html(html)).into_response()
 }
