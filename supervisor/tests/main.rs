@@ -22,6 +22,7 @@ mod serving;
 mod signup;
 mod support;
 mod tiers;
+mod time_zones;
 mod usage;
 mod usage_crashes;
 mod vault;
