@@ -136,8 +136,6 @@ pub(super) async fn store(
         }
         None => app.vault.replace(&tenant.id, credentials).await?,
     }
-    // A running child has the former connection's token and records.
-    app.children.stop(&tenant.id).await;
     note(app, tenant, actor, credentials).await
 }
 

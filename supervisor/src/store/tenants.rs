@@ -26,7 +26,7 @@ pub struct Tenant {
     pub time_zone: Option<String>,
 }
 
-pub(super) const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at, time_zone";
+pub(super) const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at, time_zone, setup";
 
 impl Store {
     pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>> {
@@ -88,5 +88,6 @@ pub(super) fn tenant(row: &Row) -> Result<Tenant> {
         suspended_why: row.try_get("suspended_why")?,
         seen_at: row.try_get("seen_at")?,
         time_zone: row.try_get("time_zone")?,
+        setup: row.try_get("setup")?,
     })
 }
