@@ -328,7 +328,7 @@ group("What is wrong", (here) => {
         await field.email.fill("nobody@nowhere@example");
         await page.evaluate(() => document.querySelector("form[action='/sign-up']").noValidate = true);
         await page.getByRole("button", { name: "Send me a code" }).click();
-        await page.getByText("The name must be a name, without web addresses.").waitFor();
+        await page.getByText("This must be a name, without web addresses.").waitFor();
         await page.getByText("Give one e-mail address").waitFor();
         assert.equal(await field.company.inputValue(), "win at https://example.com");
         assert.equal(await field.email.getAttribute("aria-invalid"), "true");
