@@ -35,6 +35,7 @@ pub mod lookup;
 pub mod order;
 pub mod prompts;
 pub mod resources;
+pub mod street;
 pub mod tool;
 pub mod tool_error;
 pub mod transport;

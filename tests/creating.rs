@@ -93,6 +93,57 @@ fn a_created_job_is_the_one_that_was_asked_for() {
 }
 
 #[test]
+fn a_job_says_when_its_time_has_passed_or_a_technician_is_booked_then() {
+    let sandbox = Sandbox::start();
+    let home = Home::new();
+    let mut client = McpClient::start(&sandbox, &home);
+    let plan = |date: &str, start: &str, technician: &str, dry_run: bool| {
+        json!({
+            "customer_id": dental(&sandbox), "description": format!("{date} {start}"), "technicians": technician,
+            "date": date, "start_time": start, "duration_minutes": 90, "dry_run": dry_run,
+        })
+    };
+
+    let first = client.call(
+        "create_job",
+        &plan("friday", "6 pm", "Dana Whitfield", false),
+    );
+    let inside = client.call(
+        "create_job",
+        &plan("friday", "7 pm", "Dana Whitfield", true),
+    );
+    let after = client.call(
+        "create_job",
+        &plan("friday", "7:30 pm", "Dana Whitfield", true),
+    );
+    let other = client.call(
+        "create_job",
+        &plan("friday", "7 pm", "Renee Castillo", true),
+    );
+    let passed = client.call(
+        "create_job",
+        &plan("yesterday", "6 pm", "Renee Castillo", true),
+    );
+    let again = client.call(
+        "create_job",
+        &plan("friday", "6 pm", "Dana Whitfield", false),
+    );
+
+    assert_eq!(first["technicians"], "Dana Whitfield");
+    assert!(first["doubts"].is_null(), "{first}");
+    let number = first["number"].as_str().unwrap();
+    assert_eq!(
+        inside["doubts"],
+        json!([format!(
+            "Dana Whitfield has job {number} from 18:00 to 19:30 then"
+        )])
+    );
+    assert!(after["doubts"].is_null() && other["doubts"].is_null());
+    assert_eq!(passed["doubts"], json!(["2026-11-17 has passed"]));
+    assert!(again["repeated"].is_string() && again["doubts"].is_null());
+}
+
+#[test]
 fn a_job_for_one_of_two_namesakes_is_filed_under_the_right_one() {
     let sandbox = Sandbox::start();
     let home = Home::new();

@@ -421,7 +421,7 @@ async fn by_number(
         .take(1, None)
         .await?;
     if let Some(found) = exact.rows.first().and_then(|(row, _)| row.id("id")) {
-        return Ok(found);
+        return agreed(kind, found, id, number);
     }
     let similar = call.walk(query).take(5, None).await?;
     let similar: Vec<String> = similar
@@ -443,6 +443,19 @@ async fn by_number(
     Err(ToolError::not_found(format!(
         "there is no {kind} with number {number}{searched}; {hint}"
     )))
+}
+
+/// A number and an id that name two records are a mistake, whichever of them was meant.
+fn agreed(kind: &str, found: i64, id: Option<i64>, number: &str) -> Result<i64, ToolError> {
+    match id {
+        Some(id) if id != found => Err(ToolError::argument(
+            &format!("{kind}_id"),
+            format!(
+                "{kind}_id {id} is not the {kind} with number {number}, whose {kind}_id is {found}; give one of the two"
+            ),
+        )),
+        _ => Ok(found),
+    }
 }
 
 /// One way to look for a phone number.

@@ -8,7 +8,7 @@ use crate::{
     server::{
         call::Call,
         create::Outcome,
-        lookup,
+        lookup::{self, Technician},
         tool_error::{ToolError, date_argument},
     },
     service_fusion::{query::ListQuery, record::Record, reference::List},
@@ -85,8 +85,16 @@ pub struct Common<'a> {
 pub struct Checked {
     pub category: Option<String>,
     pub status: Option<String>,
-    pub technicians: Vec<Value>,
+    pub technicians: Vec<Technician>,
     pub date: Option<jiff::civil::Date>,
+}
+
+impl Checked {
+    /// The technicians as Service Fusion takes them.
+    pub fn assigned(&self) -> Vec<Value> {
+        let technicians = self.technicians.iter();
+        technicians.map(|one| json!({"id": one.id})).collect()
+    }
 }
 
 impl Common<'_> {
@@ -106,8 +114,7 @@ impl Common<'_> {
         };
         let mut technicians = Vec::new();
         for said in self.technicians {
-            technicians
-                .push(json!({"id": lookup::technician(call, "technicians", said).await?.id}));
+            technicians.push(lookup::technician(call, "technicians", said).await?);
         }
         let date = self
             .date

@@ -1,6 +1,7 @@
 //! Jobs: the work orders.
 
 mod create;
+mod doubts;
 mod get;
 mod search;
 

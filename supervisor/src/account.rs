@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -16,6 +16,7 @@ use crate::{
     app::App,
     error::{Problem, ProblemDetails},
     store::{self, Change, Token},
+    time_zone,
     tokens::Kind,
     web::{Caller, Json},
 };
@@ -101,7 +102,7 @@ async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
         "exported_at": app.clock.now(),
         "tenant": {
             "id": tenant.id, "company": tenant.company, "tier": tenant.tier, "created_at": tenant.created_at,
-            "activated_at": tenant.activated_at, "seen_at": tenant.seen_at,
+            "activated_at": tenant.activated_at, "seen_at": tenant.seen_at, "time_zone": tenant.time_zone,
         },
         "connection": connection,
         "service_fusion_account": app.vault.account(&tenant.id).await?,
@@ -198,6 +199,59 @@ fn listed(values: &[Value], begins: bool) -> String {
         text.push_str(&value.to_string());
     }
     text
+}
+
+/// What an owner may set about the company.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the company's "today" is, by its name in the time zone database.
+    #[schema(example = "America/Chicago")]
+    time_zone: String,
+}
+
+/// The company as it is set now.
+#[derive(Serialize, ToSchema)]
+pub struct Set {
+    time_zone: String,
+}
+
+/// Set the company's time zone
+///
+/// From the next request on "today" and "tomorrow" are days of that zone.
+#[utoipa::path(
+    patch, path = "/api/tenant", tag = "company", request_body = Settings, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "As it is now", body = Set),
+        (status = 400, description = "`invalid_request`: there is no such zone", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "`owner_required`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn set(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Json(settings): Json<Settings>,
+) -> Result<axum::Json<Set>, Problem> {
+    let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
+    let owner = caller.owner(&app).await?;
+    let zone = time_zone::named(&settings.time_zone)?;
+    set_time_zone(&app, &caller.tenant.id, &owner.email, &zone).await?;
+    Ok(axum::Json(Set { time_zone: zone }))
+}
+
+/// Children notice at their company's next request.
+pub async fn set_time_zone(
+    app: &App,
+    tenant_id: &str,
+    actor: &str,
+    zone: &str,
+) -> Result<(), Problem> {
+    let (change, now) = (Change::TimeZone(zone), app.clock.now());
+    let changed = app
+        .store
+        .change_tenant(tenant_id, change, actor, now)
+        .await?;
+    changed.map(|_| ()).ok_or_else(Problem::unauthorized)
 }
 
 /// What must be said before a company ends.

@@ -279,6 +279,7 @@ impl Admission {
         let same = tenant.tier == holder.tenant.tier
             && tenant.limits == holder.tenant.limits
             && tenant.suspended_at == holder.tenant.suspended_at
+            && tenant.setup == holder.tenant.setup
             && known.token.scopes == holder.token.scopes;
         if same {
             self.seen.note(known, now);

@@ -45,6 +45,7 @@ pub mod sign_in;
 pub mod signup;
 pub mod store;
 pub mod text;
+pub mod time_zone;
 pub mod token;
 pub mod tokens;
 pub mod usage;

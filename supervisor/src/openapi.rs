@@ -41,6 +41,7 @@ use crate::{account, bundles, connections, devices, error, members, signup, toke
         members::remove,
         account::export,
         account::remove,
+        account::set,
         mcp,
         first_page,
         healthz,

@@ -105,7 +105,7 @@ fn companies() -> Router<Arc<App>> {
         .route("/api/connections", get(connections::list))
         .route("/api/connections/{id}", delete(connections::end))
         .route("/api/export", get(account::export))
-        .route("/api/tenant", delete(account::remove))
+        .route("/api/tenant", delete(account::remove).patch(account::set))
 }
 
 /// For installs on people's machines, by their device token.

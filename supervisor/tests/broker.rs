@@ -17,9 +17,9 @@ use crate::support::{Replica, Service, until};
 const HOUR: i64 = 3_600_000;
 
 /// A tenant with a device.
-struct Tenant {
-    id: String,
-    device: SecretString,
+pub(crate) struct Tenant {
+    pub(crate) id: String,
+    pub(crate) device: SecretString,
     device_id: String,
 }
 
@@ -110,7 +110,7 @@ async fn allowed(service: &Service) -> (SecretString, String) {
     (code.unwrap().1.into_owned().into(), back)
 }
 
-async fn connected(service: &Service, kind: Kind) -> Tenant {
+pub(crate) async fn connected(service: &Service, kind: Kind) -> Tenant {
     let tenant = tenant(service, "acme").await;
     connect(service, &tenant, kind).await;
     tenant
@@ -142,7 +142,7 @@ async fn refused(service: &Service, tenant: &Tenant) -> (u16, String) {
     (status, body["code"].as_str().unwrap_or_default().to_owned())
 }
 
-async fn faults(service: &Service, faults: &Value) {
+pub(crate) async fn faults(service: &Service, faults: &Value) {
     let answer = service
         .http
         .post(format!(
@@ -157,7 +157,7 @@ async fn faults(service: &Service, faults: &Value) {
 }
 
 /// A figure of the sandbox, such as `token_requests`.
-async fn seen(service: &Service, figure: &str) -> u64 {
+pub(crate) async fn seen(service: &Service, figure: &str) -> u64 {
     let url = format!("{}/sandbox/state", service.around.sandbox.origin());
     let text = service.http.get(url).send().await.unwrap().text().await;
     let state: Value = serde_json::from_str(&text.unwrap()).unwrap();
@@ -165,7 +165,7 @@ async fn seen(service: &Service, figure: &str) -> u64 {
 }
 
 /// A fault that strikes a request for a token.
-fn token_fault(kind: &Value) -> Value {
+pub(crate) fn token_fault(kind: &Value) -> Value {
     let mut fault = json!({"match": {"path_contains": "/oauth/access_token"}});
     let members = kind.as_object().unwrap().clone();
     fault.as_object_mut().unwrap().extend(members);

@@ -8,6 +8,7 @@
 pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
+mod postgres;
 mod program;
 mod replica;
 pub(crate) mod service;
@@ -16,6 +17,7 @@ pub(crate) mod usage;
 
 pub(crate) use self::{
     database::Database,
+    postgres::Postgres,
     program::sf_mcp,
     replica::Replica,
     service::{Around, Service},

@@ -19,7 +19,7 @@ use sf_supervisor::{
 
 use crate::support::{
     Service,
-    usage::{Company, call},
+    usage::{Company, call, random, shuffled},
 };
 
 const HOUR: i64 = 60 * 60 * 1000;
@@ -46,12 +46,10 @@ async fn ten_thousand_calls_count_ten_thousand_times_whatever_becomes_of_the_bat
         senders.push(tokio::spawn(async move {
             let mut chance = sender + 1;
             // Each call belongs to two senders, and every sender begins elsewhere.
-            let mut mine: Vec<u64> = (0..CALLS)
+            let mine = (0..CALLS)
                 .filter(|number| [sender, (sender + 1) % 4].contains(&(number % 4)))
                 .collect();
-            for index in (1..mine.len()).rev() {
-                mine.swap(index, random(&mut chance, index));
-            }
+            let mine = shuffled(&mut chance, mine);
             let mut rest = mine.as_slice();
             while !rest.is_empty() {
                 let most = 1 + random(&mut chance, 400);
@@ -89,14 +87,6 @@ async fn ten_thousand_calls_count_ten_thousand_times_whatever_becomes_of_the_bat
         assert_eq!(figures["totals"]["bytes"], CALLS * (CALLS - 1) / 2, "{by}");
     }
     sums_equal_events(&services[0].around.database.url, CALLS).await;
-}
-
-/// Below `below`.
-fn random(state: &mut u64, below: usize) -> usize {
-    *state = state
-        .wrapping_mul(6_364_136_223_846_793_005)
-        .wrapping_add(1_442_695_040_888_963_407);
-    usize::try_from(*state >> 33).unwrap() % below
 }
 
 /// Sums the events here and compares them with the tables of hours and days.

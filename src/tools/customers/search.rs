@@ -1,5 +1,7 @@
 //! `search_customers`.
 
+use std::iter;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -7,7 +9,7 @@ use crate::{
     answer::{Fields, Listing, customer},
     server::{
         call::Call,
-        lookup,
+        lookup, street,
         tool::{Tool, list_output},
         tool_error::ToolError,
     },
@@ -223,22 +225,14 @@ fn free_text(query: &str) -> Vec<Reading> {
         return phone_readings(query);
     }
     let by_name = Reading::new("name", &[("name", query)]);
-    let by_address = Reading::new("address", &[("address", query)]);
     if !digits.is_empty() && letters > 0 {
-        return vec![by_address, by_name];
+        let mut readings = by_address(query);
+        readings.push(by_name);
+        return readings;
     }
     let mut readings = vec![by_name];
     if let Some((first, last)) = query.rsplit_once(' ') {
-        let (first, last) = (first.trim(), last.trim());
-        readings.push(Reading::new(
-            "contact",
-            &[("contact_first_name", first), ("contact_last_name", last)],
-        ));
-        // Some accounts keep names the other way round.
-        readings.push(Reading::new(
-            "name (last name first)",
-            &[("name", &format!("{last}, {first}"))],
-        ));
+        readings.extend(by_two_names(first.trim(), last.trim()));
     } else {
         readings.push(Reading::new(
             "contact last name",
@@ -249,9 +243,42 @@ fn free_text(query: &str) -> Vec<Reading> {
             &[("contact_first_name", query)],
         ));
     }
-    readings.push(by_address);
+    if letters == 0 && (4..7).contains(&digits.len()) {
+        readings.push(Reading::new("phone", &[("phone", &digits)]));
+    }
+    readings.extend(by_address(query));
     readings.push(Reading::new("city", &[("city", query)]));
     readings
+}
+
+/// A person in either order: callers say "Maria Alvarez", "Alvarez Maria" and "Alvarez, Maria", and accounts keep all three.
+fn by_two_names(first: &str, last: &str) -> [Reading; 4] {
+    let family = first.trim_end_matches(',');
+    [
+        Reading::new(
+            "contact",
+            &[("contact_first_name", first), ("contact_last_name", last)],
+        ),
+        Reading::new(
+            "name (last name first)",
+            &[("name", &format!("{last}, {first}"))],
+        ),
+        Reading::new(
+            "name (words turned)",
+            &[("name", &format!("{last} {family}"))],
+        ),
+        Reading::new(
+            "contact (words turned)",
+            &[("contact_first_name", last), ("contact_last_name", family)],
+        ),
+    ]
+}
+
+fn by_address(query: &str) -> Vec<Reading> {
+    let as_said = Reading::new("address", &[("address", query)]);
+    let other = street::written_otherwise(query)
+        .map(|other| Reading::new("address (street written otherwise)", &[("address", &other)]));
+    iter::once(as_said).chain(other).collect()
 }
 
 fn phone_readings(phone: &str) -> Vec<Reading> {

@@ -9,7 +9,7 @@ use crate::{
     server::{
         call::Call,
         create::Draft,
-        order::{Checked, Common, Customer},
+        order::{Common, Customer},
         tool::{Tool, record_output},
         tool_error::ToolError,
     },
@@ -117,20 +117,16 @@ async fn body(call: &Call, arguments: &CreateEstimate) -> Result<Map<String, Val
         technicians: &arguments.technicians,
         date: arguments.date.as_deref(),
     };
-    let Checked {
-        category,
-        status,
-        technicians,
-        date,
-    } = common.check(call).await?;
+    let checked = common.check(call).await?;
+    let technicians = checked.assigned();
     Ok(Fields::new()
         // The id, as the contract allows: a name may belong to two customers, or be a number.
         .with("customer_name", arguments.customer_id.to_string())
         .with("description", arguments.description.clone())
-        .with("status", status)
-        .with("category", category)
+        .with("status", checked.status)
+        .with("category", checked.category)
         .with("techs_assigned", technicians)
-        .with("start_date", date.map(|date| date.to_string()))
+        .with("start_date", checked.date.map(|date| date.to_string()))
         .with("opportunity_rating", arguments.rating)
         .with("po_number", arguments.po_number.clone())
         .with("note_to_customer", arguments.note_to_customer.clone())

@@ -9,17 +9,18 @@ use crate::{
     dates::parse_time,
     server::{
         call::Call,
-        create::Draft,
+        create::{Draft, Outcome},
         lookup,
-        order::{Checked, Common, Customer},
+        order::{Common, Customer},
         tool::{Tool, record_output},
         tool_error::{ToolError, date_argument},
     },
     service_fusion::query::{JOBS, ListQuery},
+    tools::jobs::doubts::{self, Planned},
 };
 
 const DESCRIPTION: &str = "Create a job (work order) for an existing customer. Status, category and technicians are checked against the company's own lists first. \
-Take customer_id from search_customers or create_customer. Service Fusion's API cannot change or delete a job afterwards: use dry_run to show \
+Take customer_id from search_customers or create_customer. `doubts` in the answer says when the time has passed or a technician is booked then. Service Fusion's API cannot change or delete a job afterwards: use dry_run to show \
 the user what would be sent. The same job within ten minutes returns the first one.";
 
 #[derive(Deserialize, JsonSchema)]
@@ -103,9 +104,11 @@ pub(super) fn tool() -> Tool {
 async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
     let customer = Customer::read(&call, arguments.customer_id).await?;
     let description = arguments.description.clone().unwrap_or_default();
+    let (body, planned) = body(&call, &arguments).await?;
+    let doubts = planned.doubts(&call).await;
     let draft = Draft {
         resource: &JOBS,
-        body: body(&call, &arguments).await?,
+        body,
         again: arguments.allow_duplicate.unwrap_or(false),
         dry_run: arguments.dry_run.unwrap_or(false),
     };
@@ -120,24 +123,32 @@ async fn create(call: Call, arguments: CreateJob) -> Result<Fields, ToolError> {
             .await
     };
     let outcome = draft.submit(&call, find).await?;
-    Ok(customer.answer(outcome, "job", |record| {
+    // The first of two equal jobs is what the second collides with.
+    let is_repeated = matches!(outcome, Outcome::Repeated(_));
+    let mut answer = customer.answer(outcome, "job", |record| {
         job::row(record, &["street_1", "category"])
-    }))
+    });
+    if !is_repeated {
+        // Service Fusion's answer names no technicians.
+        if answer.0.contains_key("created") && !answer.0.contains_key("technicians") {
+            answer.put("technicians", planned.names());
+        }
+        answer.put("doubts", doubts);
+    }
+    Ok(answer)
 }
 
-async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, ToolError> {
+async fn body(
+    call: &Call,
+    arguments: &CreateJob,
+) -> Result<(Map<String, Value>, Planned), ToolError> {
     let common = Common {
         category: arguments.category.as_deref(),
         status: arguments.status.as_deref(),
         technicians: &arguments.technicians,
         date: arguments.date.as_deref(),
     };
-    let Checked {
-        category,
-        status,
-        technicians,
-        date,
-    } = common.check(call).await?;
+    let checked = common.check(call).await?;
     let time = |name: &'static str, text: &Option<String>| {
         text.as_deref()
             .map(parse_time)
@@ -160,32 +171,38 @@ async fn body(call: &Call, arguments: &CreateJob) -> Result<Map<String, Value>, 
             "an end_time needs a start_time",
         ));
     }
-    if date.is_none() && start.is_some() {
+    if checked.date.is_none() && start.is_some() {
         return Err(ToolError::argument("date", "a time of day needs a date"));
     }
     check_place(arguments)?;
     // The id, as the contract allows: a name may belong to two customers, or be a number.
-    Ok(Fields::new()
+    let body = Fields::new()
         .with("customer_name", arguments.customer_id.to_string())
         .with("description", arguments.description.clone())
-        .with("category", category)
-        .with("status", status)
+        .with("category", checked.category.clone())
+        .with("status", checked.status.clone())
         .with("priority", arguments.priority.map(Priority::word))
-        .with("start_date", date.map(|date| date.to_string()))
+        .with("start_date", checked.date.map(|date| date.to_string()))
         .with("time_frame_promised_start", start.map(job::clock))
         .with("time_frame_promised_end", end.map(job::clock))
         .with(
             "duration",
             arguments.duration_minutes.map(|minutes| minutes * 60),
         )
-        .with("techs_assigned", technicians)
+        .with("techs_assigned", checked.assigned())
         .with("street_1", arguments.street.clone())
         .with("city", arguments.city.clone())
         .with("state_prov", arguments.state.clone())
         .with("postal_code", arguments.postal_code.clone())
         .with("po_number", arguments.po_number.clone())
-        .with("tech_notes", arguments.tech_notes.clone())
-        .0)
+        .with("tech_notes", arguments.tech_notes.clone());
+    let planned = Planned {
+        technicians: checked.technicians,
+        date: checked.date,
+        start,
+        end: doubts::end(start, end, arguments.duration_minutes),
+    };
+    Ok((body.0, planned))
 }
 
 fn check_place(arguments: &CreateJob) -> Result<(), ToolError> {

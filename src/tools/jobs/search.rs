@@ -11,6 +11,7 @@ use crate::{
     server::{
         call::Call,
         lookup::{self, OneOf, Technician},
+        street,
         tool::{Tool, list_output},
         tool_error::{ToolError, closest, date_argument},
     },
@@ -277,7 +278,7 @@ fn listing(
 ) -> Fields {
     let binding = call.binding();
     let mut more: Vec<&str> = arguments.fields.iter().map(String::as_str).collect();
-    if arguments.address.is_some() || matched_by == Some("address") {
+    if arguments.address.is_some() || matched_by.is_some_and(|field| field.starts_with("address")) {
         // Who searched by street wants to see it.
         more.push("street_1");
     }
@@ -323,6 +324,8 @@ fn free_text(query: &str) -> Vec<(&'static str, &'static str, String)> {
         return Vec::new();
     }
     let reading = |name: &'static str, filter: &'static str| (name, filter, plain.to_owned());
+    let other_street = street::written_otherwise(plain)
+        .map(|other| ("address (street written otherwise)", "address", other));
     let has_digit = plain.contains(|c: char| c.is_ascii_digit());
     let has_space = plain.contains(' ');
     let mut readings = Vec::new();
@@ -332,10 +335,12 @@ fn free_text(query: &str) -> Vec<(&'static str, &'static str, String)> {
     }
     if has_digit && has_space {
         readings.push(reading("address", "address"));
+        readings.extend(other_street);
         readings.push(reading("customer", "customer_name"));
     } else {
         readings.push(reading("customer", "customer_name"));
         readings.push(reading("address", "address"));
+        readings.extend(other_street);
     }
     if !has_digit {
         readings.push(reading("contact last name", "contact_last_name"));

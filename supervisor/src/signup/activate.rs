@@ -12,10 +12,12 @@ use utoipa::ToSchema;
 
 use super::proof;
 use crate::{
+    account::set_time_zone,
     app::App,
     clients::Client,
     error::{Problem, ProblemDetails},
     store::{Entry, NewToken, Tenant},
+    time_zone,
     tokens::{self, Kind},
     vault::NewCredentials,
     web::{Caller, Json, to_the_end},
@@ -34,6 +36,9 @@ pub struct Credentials {
     pub(super) client_id: String,
     #[schema(format = Password)]
     pub(super) client_secret: String,
+    /// Where the company's "today" is; it can be given later with `PATCH /api/tenant`.
+    #[schema(example = "America/Chicago")]
+    pub(super) time_zone: Option<String>,
 }
 
 /// The company is active.
@@ -80,11 +85,19 @@ pub async fn activate(
 ) -> Result<(StatusCode, axum::Json<Activated>), Problem> {
     let caller = allowed(&app, &headers).await?;
     let client = proof::Client::new(&form.client_id, &form.client_secret)?;
+    let zone = form
+        .time_zone
+        .as_deref()
+        .map(time_zone::named)
+        .transpose()?;
     let credentials = client.prove(&app).await?;
     let activated = to_the_end(async move {
         let (tenant, token) = (&caller.tenant, &caller.token.id);
         let actor = actor(&app, &caller).await?;
         store(&app, tenant, &actor, &credentials, Some(token)).await?;
+        if let Some(zone) = &zone {
+            set_time_zone(&app, &tenant.id, &actor, zone).await?;
+        }
         finished(&app, &caller, credentials.account).await
     })
     .await?;
@@ -123,8 +136,6 @@ pub(super) async fn store(
         }
         None => app.vault.replace(&tenant.id, credentials).await?,
     }
-    // A running child has the former connection's token and records.
-    app.children.stop(&tenant.id).await;
     note(app, tenant, actor, credentials).await
 }
 

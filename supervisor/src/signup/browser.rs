@@ -13,9 +13,11 @@ use super::{
     proof::Client,
 };
 use crate::{
+    account::set_time_zone,
     app::App,
     error::{Problem, ProblemDetails},
     store::BrowserGrant,
+    time_zone,
     tokens::{self, Kind},
     web::{Caller, Json, to_the_end},
 };
@@ -69,6 +71,10 @@ pub async fn begin(
 ) -> Result<axum::Json<Begun>, Problem> {
     let caller = allowed(&app, &headers).await?;
     let client = Client::new(&form.client_id, &form.client_secret)?;
+    if let Some(zone) = form.time_zone.as_deref() {
+        let (zone, actor) = (time_zone::named(zone)?, actor(&app, &caller).await?);
+        set_time_zone(&app, &caller.tenant.id, &actor, &zone).await?;
+    }
     Ok(axum::Json(begun(&app, &caller, &client).await?))
 }
 

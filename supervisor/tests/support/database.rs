@@ -11,14 +11,22 @@ pub(crate) struct Database {
 
 impl Database {
     pub(crate) async fn new() -> Self {
+        if let Ok(server) = std::env::var("SF_SUPERVISOR_TEST_POSTGRES") {
+            return Self::of(&server).await;
+        }
         let folder = tempfile::tempdir().unwrap();
-        let url = match std::env::var("SF_SUPERVISOR_TEST_POSTGRES") {
-            Ok(server) => new_in(&server).await,
-            Err(_) => format!("sqlite://{}", folder.path().join("test.db").display()),
-        };
+        let url = format!("sqlite://{}", folder.path().join("test.db").display());
         Self {
             url,
             _folder: folder,
+        }
+    }
+
+    /// A new one of this PostgreSQL server.
+    pub(crate) async fn of(server: &str) -> Self {
+        Self {
+            url: new_in(server).await,
+            _folder: tempfile::tempdir().unwrap(),
         }
     }
 

@@ -31,9 +31,13 @@ pub(crate) struct Around {
 
 impl Around {
     pub(crate) async fn new(sandbox: sandbox::Options) -> Arc<Self> {
+        Self::over(Database::new().await, sandbox).await
+    }
+
+    pub(crate) async fn over(database: Database, sandbox: sandbox::Options) -> Arc<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         Arc::new(Self {
-            database: Database::new().await,
+            database,
             sandbox: Sandbox::start(sandbox).await.unwrap(),
             clock: Clock::default(),
             master: MasterKeys::new(SealingKey::generate().unwrap(), Vec::new()),

@@ -3,7 +3,7 @@
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sf_supervisor::{
-    store::NewToken,
+    store::{NewToken, Store},
     tokens::{self, Kind},
 };
 
@@ -20,8 +20,10 @@ pub(crate) struct Company {
 
 impl Company {
     pub(crate) async fn new(service: &Service, name: &str, owner: &str) -> Self {
-        let store = &service.app.store;
-        let now = service.app.clock.now();
+        Self::within(&service.app.store, service.app.clock.now(), name, owner).await
+    }
+
+    pub(crate) async fn within(store: &Store, now: i64, name: &str, owner: &str) -> Self {
         let owner = store.add_tenant(name, owner, "free", now).await.unwrap();
         let add = async |kind, name| {
             let new = tokens::generate(kind).unwrap();
@@ -76,6 +78,22 @@ impl Company {
         assert_eq!(answer.status(), 200);
         serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
+}
+
+/// Below `below`, from a small generator that tests can repeat.
+pub(crate) fn random(state: &mut u64, below: usize) -> usize {
+    *state = state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 33).unwrap() % below
+}
+
+/// The numbers below `below` in another order.
+pub(crate) fn shuffled(state: &mut u64, mut numbers: Vec<u64>) -> Vec<u64> {
+    for index in (1..numbers.len()).rev() {
+        numbers.swap(index, random(state, index));
+    }
+    numbers
 }
 
 /// One call; the number decides everything about it.
