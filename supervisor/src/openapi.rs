@@ -25,7 +25,7 @@ use crate::{account, bundles, connections, devices, error, members, signup, toke
         signup::activate::activate,
         signup::browser::begin,
         signup::browser::progress,
-        signup::browser::callback,
+        signup::callback::callback,
         devices::sign_in,
         devices::enrol,
         devices::list,

@@ -128,11 +128,12 @@ pub fn failed(problem: &Problem) -> Response {
     } else {
         String::new()
     };
+    let is_lost = problem.status == StatusCode::NOT_FOUND;
     let message = Message {
         frame: Frame::plain(title),
         text: &problem.detail,
         request_id,
-        next: None,
+        next: is_lost.then_some(("/", "Go to the first page")),
     };
     let mut response = page(problem.status, &message, None);
     if let Some(seconds) = problem.retry_after {

@@ -91,7 +91,7 @@ fn sign_up() -> Router<Arc<App>> {
             post(signup::activate::activate).get(signup::browser::progress),
         )
         .route("/api/activate/browser", post(signup::browser::begin))
-        .route("/api/activate/callback", get(signup::browser::callback))
+        .route("/api/activate/callback", get(signup::callback::callback))
 }
 
 /// For people of a company, by bearer token, and its machines, by device token.

@@ -3,6 +3,7 @@
 
 pub mod activate;
 pub mod browser;
+pub mod callback;
 pub mod confirm;
 pub mod connect;
 pub mod pages;

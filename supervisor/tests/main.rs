@@ -18,6 +18,7 @@ mod gateway;
 mod killed;
 mod mail;
 mod oauth;
+mod pages;
 mod serving;
 mod signup;
 mod support;

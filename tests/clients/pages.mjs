@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,16 +32,22 @@ export const LARGEST = 60_000;
 /// What a person may call a company, a machine or themselves, and what no page may run.
 export const NASTY = `<img src=x onerror=alert(1)>"'><script>alert(2)</script>{{7*7}}`;
 
-/// `sf-supervisor serve --dev` in an empty folder. `operators` may use `/admin`.
-export async function startService({ operators = ["operator@example.com"], env = {} } = {}) {
+/// `sf-supervisor serve --dev` in an empty folder. `operators` may use `/admin`; for `platforms` it has a small program
+/// that stands for sf-mcp, whose packing takes no time.
+export async function startService({ operators = ["operator@example.com"], platforms = ["win32-x64"], env = {} } = {}) {
     const folder = mkdtempSync(join(tmpdir(), "sf-supervisor-pages-"));
     const port = await freePort();
     const origin = `http://127.0.0.1:${port}`;
+    for (const platform of platforms) {
+        const place = join(folder, "binaries", platform);
+        mkdirSync(place, { recursive: true });
+        writeFileSync(join(place, platform.startsWith("win32") ? "sf-mcp.exe" : "sf-mcp"), "no program at all");
+    }
     const child = spawn(supervisor, ["serve", "--dev", "--listen", `127.0.0.1:${port}`], {
         cwd: folder,
         env: {
             PATH: process.env.PATH, HOME: folder, STATE_DIRECTORY: folder, SF_SUPERVISOR_CHILD: binary,
-            SF_SUPERVISOR_OPERATORS: operators.join(","), ...env,
+            SF_SUPERVISOR_OPERATORS: operators.join(","), SF_SUPERVISOR_BINARIES: join(folder, "binaries"), ...env,
         },
         stdio: ["ignore", "ignore", "pipe"],
     });
@@ -108,9 +114,9 @@ class Browser {
 
     /// A person with a browser of their own: cookies and one window. `page.problems` collects what must never happen.
     /// Refusals that a test provokes are errors in Chromium's console; `expected` lists their statuses.
-    async person({ width = 1024, theme = "light", javaScript = true, expected = [] } = {}) {
+    async person({ width = 1024, theme = "light", javaScript = true, expected = [], userAgent } = {}) {
         const context = await this.chrome.newContext({
-            viewport: { width, height: 800 }, colorScheme: theme, javaScriptEnabled: javaScript, acceptDownloads: true,
+            viewport: { width, height: 800 }, colorScheme: theme, javaScriptEnabled: javaScript, acceptDownloads: true, userAgent,
             reducedMotion: "reduce", baseURL: this.service.origin,
         });
         await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: this.service.origin });

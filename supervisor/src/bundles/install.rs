@@ -1,6 +1,9 @@
 //! The page on which a person connects an AI client: for each a link, a command or a button, hosted and on the computer.
 //! What carries a token is made by a button alone, and shown once.
 
+mod check;
+mod machine;
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -9,14 +12,17 @@ use axum::{
     body::Bytes,
     extract::{Path, Query, State},
     http::{HeaderMap, StatusCode, Uri},
-    response::{IntoResponse, Response},
+    response::Response,
     routing::{get, post},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::ExposeSecret;
 use serde::Deserialize;
-use serde_json::json;
 
+use self::{
+    check::{Check, called, check},
+    machine::{Machine, machine, words},
+};
 use super::{
     asked::command,
     handed::Handed,
@@ -47,13 +53,6 @@ struct Hosted {
     codex: String,
 }
 
-/// The computer that a page is shown on, as far as its browser tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Machine {
-    os: &'static str,
-    name: &'static str,
-}
-
 #[derive(Template)]
 #[template(path = "install.html")]
 struct Install<'a> {
@@ -82,15 +81,14 @@ struct Installed<'a> {
     file: String,
     file_name: &'static str,
     file_link: String,
-    next: Option<String>,
     device: String,
-}
-
-/// Whether somebody has called.
-#[derive(Debug, serde::Serialize)]
-struct Check {
-    done: bool,
-    text: String,
+    is_remote: bool,
+    /// The client as `sf-mcp install` calls it.
+    name: &'static str,
+    /// What the client needs once its configuration is there.
+    once_there: String,
+    /// Where sf-mcp is was said, so links work: desktop programs search no PATH.
+    has_path: bool,
 }
 
 /// For people of the company.
@@ -210,41 +208,6 @@ fn hosted(app: &App) -> Hosted {
     }
 }
 
-/// What the browser says of its computer; a phone runs none of the programs.
-fn machine(headers: &HeaderMap) -> Option<Machine> {
-    let said = headers
-        .get("sec-ch-ua-platform")
-        .or(headers.get("user-agent"));
-    let said = said.and_then(|said| said.to_str().ok()).unwrap_or_default();
-    if ["Android", "iPhone", "iPad"]
-        .iter()
-        .any(|phone| said.contains(phone))
-    {
-        return None;
-    }
-    [
-        ("Windows", "win32", "Windows"),
-        ("mac", "darwin", "macOS"),
-        ("Mac", "darwin", "macOS"),
-        ("Linux", "linux", "Linux"),
-    ]
-    .into_iter()
-    .find(|(word, ..)| said.contains(word))
-    .map(|(_, os, name)| Machine { os, name })
-}
-
-/// As people call it.
-fn words(platform: Platform) -> String {
-    match (platform.os, platform.arch) {
-        ("darwin", "arm64") => "macOS, Apple chip".to_owned(),
-        ("darwin", _) => "macOS, Intel chip".to_owned(),
-        ("win32", "x64") => "Windows".to_owned(),
-        ("win32", _) => "Windows on ARM".to_owned(),
-        ("linux", "x64") => "Linux".to_owned(),
-        _ => "Linux on ARM".to_owned(),
-    }
-}
-
 /// A button was pressed: the extension is sent, and everything else is shown once.
 async fn make(
     State(app): State<Arc<App>>,
@@ -285,7 +248,10 @@ async fn handed_out(
     client: Client,
     form: &Params,
 ) -> Result<Response, Problem> {
-    let command = command(form.get("command").map(|typed| typed.trim().to_owned()))?;
+    let typed = form.get("command").map(|typed| typed.trim().to_owned());
+    let has_path = typed.is_some();
+    let command = command(typed)?;
+    let known = client.known();
     let form = match form.get("form") {
         Some("remote") if client == Client::Env => Form::Remote,
         _ => Form::Local,
@@ -307,69 +273,15 @@ async fn handed_out(
         tenant,
         client: client.title(),
         command: handed.command_line().map(|line| line.trim().to_owned()),
-        links: handed.links(),
+        is_remote: form == Form::Remote,
+        name: known.map_or("CLIENT", |known| known.name),
+        once_there: known.map_or_else(String::new, |known| known.next.replace('`', "")),
+        has_path,
+        links: if has_path { handed.links() } else { Vec::new() },
         file_link: format!("data:{kind};base64,{}", STANDARD.encode(&file)),
         file,
         file_name,
-        next: handed.next(),
         device: token.device.map(|(_, name)| name).unwrap_or_default(),
     };
     Ok(page(StatusCode::OK, &installed, None))
-}
-
-/// For the page's script.
-async fn check(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    Path(tenant_id): Path<String>,
-) -> Result<Response, Instead> {
-    let (_, tenant, _) = visitor::member(&app, &headers, &tenant_id).await?;
-    let check = called(&app, &tenant.id).await?;
-    let headers = [(axum::http::header::CACHE_CONTROL, "no-store")];
-    Ok((headers, axum::Json(json!(check))).into_response())
-}
-
-async fn called(app: &App, tenant_id: &str) -> Result<Check, Problem> {
-    if let Some(heard) = app.store.last_good_call(tenant_id).await? {
-        let client = match heard.client.split('/').next().unwrap_or_default() {
-            "" => "An AI client",
-            name => name,
-        };
-        let text = format!("It works: {client} called {}.", heard.tool);
-        return Ok(Check { done: true, text });
-    }
-    let text = if app.store.has_called(tenant_id).await? {
-        "A call came and did not go well; the page Usage says how. This turns green at the first that does."
-    } else {
-        "Waiting for the first call. Ask your assistant: “What does today look like?”"
-    };
-    Ok(Check {
-        done: false,
-        text: text.to_owned(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_browser_tells_its_computer() {
-        let told = |name: &'static str, value: &'static str| {
-            let headers = HeaderMap::from_iter([(
-                axum::http::HeaderName::from_static(name),
-                axum::http::HeaderValue::from_static(value),
-            )]);
-            machine(&headers).map(|machine| machine.os)
-        };
-        assert_eq!(told("sec-ch-ua-platform", "\"macOS\""), Some("darwin"));
-        assert_eq!(told("sec-ch-ua-platform", "\"Windows\""), Some("win32"));
-        let safari = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15";
-        assert_eq!(told("user-agent", safari), Some("darwin"));
-        let firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101";
-        assert_eq!(told("user-agent", firefox), Some("linux"));
-        let phone = "Mozilla/5.0 (Linux; Android 15) AppleWebKit/537.36";
-        assert_eq!(told("user-agent", phone), None);
-        assert_eq!(told("user-agent", "curl/8"), None);
-    }
 }

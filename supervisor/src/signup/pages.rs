@@ -131,7 +131,7 @@ fn read(form: &Params) -> Result<(String, Email), Wrong> {
         (company, email) => Err(Wrong {
             company: company
                 .err()
-                .map(|problem| problem.detail.replace("`company`", "The name"))
+                .map(|problem| problem.detail.replace("`company`", "This"))
                 .unwrap_or_default(),
             email: email
                 .err()
