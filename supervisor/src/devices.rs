@@ -279,7 +279,7 @@ pub async fn list(
 }
 
 /// What was handed to a machine, a program or a person: every token but those of an activation, which end soon.
-async fn revocable(app: &App, tenant_id: &str) -> Result<Vec<Token>, Problem> {
+pub async fn revocable(app: &App, tenant_id: &str) -> Result<Vec<Token>, Problem> {
     let mut tokens = app.store.tokens_of(tenant_id, Kind::Device).await?;
     let bearers = app.store.tokens_of(tenant_id, Kind::Bearer).await?;
     tokens.extend(bearers);

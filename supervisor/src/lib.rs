@@ -5,6 +5,7 @@
 //! know no HTTP. [`app::App`] stands between them.
 
 pub mod account;
+pub mod admin;
 pub mod admission;
 pub mod app;
 pub mod archive;
@@ -12,6 +13,7 @@ pub mod binaries;
 pub mod broker;
 pub mod browser;
 pub mod bundles;
+pub mod charts;
 pub mod child;
 pub mod children;
 pub mod cli;

@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, connections, devices, error::Problem, gateway, hosts, members,
-    oauth, openapi, pages, sign_in, signup, token, usage, web,
+    account, admin, app::App, bundles, connections, devices, error::Problem, gateway, hosts,
+    members, oauth, openapi, pages, sign_in, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -66,6 +66,7 @@ fn for_people() -> Router<Arc<App>> {
             .merge(signup::pages::routes())
             .merge(signup::connect::routes())
             .merge(bundles::install::routes())
+            .merge(admin::routes())
             .merge(sign_in::routes())
             .merge(oauth::for_people())
             .merge(pages::assets::routes()),
