@@ -42,13 +42,23 @@ const END: Duration = Duration::from_secs(3);
 const LONGEST_CALL: Duration = Duration::from_mins(1);
 const RETIRING: Duration = Duration::from_millis(100);
 
-/// What is started for every tenant: nothing of it comes from a request.
+/// What is started for a tenant: nothing of it comes from a request.
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     /// The whole environment.
     pub environment: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// The same for a company whose "today" is in that zone; without one the machine's counts.
+    pub fn in_zone(&self, time_zone: Option<&str>) -> Self {
+        let mut launch = self.clone();
+        let zone = time_zone.map(|zone| ("SF_MCP_TIME_ZONE".to_owned(), zone.to_owned()));
+        launch.environment.extend(zone);
+        launch
+    }
 }
 
 /// Answers a child's request for an access token, `{rejected}`, with `{status, body}` as `/api/token` would.

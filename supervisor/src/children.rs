@@ -12,7 +12,10 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::child::{self, Child, Launch, Lend};
+use crate::{
+    child::{self, Child, Launch, Lend},
+    store::Setup,
+};
 
 /// How children are kept.
 #[derive(Clone, Copy, Debug)]
@@ -118,16 +121,17 @@ impl Children {
     }
 
     /// The tenant's child, started if need be, once however many callers wait. One that was started for an earlier
-    /// set-up of the company is replaced: it has another connection's token and records.
-    pub async fn get(self: &Arc<Self>, tenant_id: &str, setup: i64) -> Result<Child, Error> {
+    /// set-up of the company is replaced: it has another connection's token and records, or another time zone.
+    pub async fn get(self: &Arc<Self>, tenant_id: &str, setup: Setup<'_>) -> Result<Child, Error> {
         if self.stopping.is_cancelled() {
             return Err(Error::Stopping);
         }
         let slot = self.slot(tenant_id);
-        if let Some(child) = slot.alive_for(setup) {
+        if let Some(child) = slot.alive_for(setup.number) {
             return Ok(child);
         }
-        let starting = Arc::clone(self).started(slot, tenant_id.to_owned(), setup);
+        let launch = self.launch.in_zone(setup.time_zone);
+        let starting = Arc::clone(self).started(slot, tenant_id.to_owned(), setup.number, launch);
         // A caller who leaves does not end a start that others wait for.
         tokio::spawn(starting).await.unwrap_or(Err(Error::Stopping))
     }
@@ -137,6 +141,7 @@ impl Children {
         slot: Arc<Slot>,
         tenant_id: String,
         setup: i64,
+        launch: Launch,
     ) -> Result<Child, Error> {
         let mut health = slot.starting.lock().await;
         if self.stopping.is_cancelled() {
@@ -162,7 +167,7 @@ impl Children {
         }
         let _place = self.make_room()?;
         health.started = Some(Instant::now());
-        let started = Child::start(&self.launch, &tenant_id, Arc::clone(&self.lend)).await;
+        let started = Child::start(&launch, &tenant_id, Arc::clone(&self.lend)).await;
         metrics::counter!("sf_supervisor_children_started_total", "ok" => started.is_ok().to_string())
             .increment(1);
         match started {

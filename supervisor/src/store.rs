@@ -51,7 +51,7 @@ pub use self::{
     grants::{Family, Issue, NewCode as NewOauthCode, Successor, TakenCode},
     members::{Member, Role},
     spent::{Charge, Holder, Watch},
-    tenants::Tenant,
+    tenants::{Setup, Tenant},
     tokens::{NewToken, Token},
     usage::{By, CLIENTS_A_DAY, Failure, OTHER, Origin, Sum, UsageEvent, UsageSource},
 };

@@ -71,6 +71,18 @@ async fn a_company_says_its_zone_when_it_connects_or_later() {
     service.stop().await;
 }
 
+async fn board(service: &Service, token: &str) -> Value {
+    let body = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "get_dispatch_board", "arguments": {}},
+    });
+    let request = service.post("/mcp", &body).bearer_auth(token);
+    let request = request
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2025-11-25");
+    value(request.send().await.unwrap()).await["result"]["structuredContent"].clone()
+}
+
 #[tokio::test]
 async fn today_is_the_companys_and_a_new_zone_holds_at_the_next_call() {
     let service = Service::with(|config| {
@@ -80,27 +92,28 @@ async fn today_is_the_companys_and_a_new_zone_holds_at_the_next_call() {
     .await;
     let active = activated(&service, EMAIL).await;
     let token = active["token"].as_str().unwrap();
-    let board = async || {
-        let body = json!({
-            "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-            "params": {"name": "get_dispatch_board", "arguments": {}},
-        });
-        let request = service.post("/mcp", &body).bearer_auth(token);
-        let request = request
-            .header("accept", "application/json, text/event-stream")
-            .header("mcp-protocol-version", "2025-11-25");
-        value(request.send().await.unwrap()).await["result"]["structuredContent"].clone()
-    };
-
     // Between these two it is never the same day.
     for zone in ["Pacific/Kiritimati", "Pacific/Niue", "Pacific/Kiritimati"] {
         assert_eq!(set(&service, token, &json!(zone)).await.0, 200);
         let before = jiff::Zoned::now().in_tz(zone).unwrap().date().to_string();
-        let board = board().await;
+        let board = board(&service, token).await;
         let after = jiff::Zoned::now().in_tz(zone).unwrap().date().to_string();
         assert_eq!(board["time_zone"], zone, "{board}");
         let from = board["from"].as_str().unwrap_or_default();
         assert!(from == before || from == after, "{zone}: {from}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_confined_child_knows_the_zone() {
+    let service = Service::with(|config| config.child = sf_mcp()).await;
+    let active = activated(&service, EMAIL).await;
+    let token = active["token"].as_str().unwrap();
+    for zone in ["Pacific/Auckland", "America/Chicago"] {
+        assert_eq!(set(&service, token, &json!(zone)).await.0, 200);
+        let board = board(&service, token).await;
+        assert_eq!(board["time_zone"], zone, "{board}");
     }
     service.stop().await;
 }

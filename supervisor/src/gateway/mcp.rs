@@ -188,7 +188,11 @@ fn caller(grant: &Grant, id: &str) -> String {
 }
 
 async fn handshake(app: &App, exchange: &Exchange, grant: &Grant, version: &str) -> Response {
-    let answer = match app.children.get(&grant.tenant.id, grant.tenant.setup).await {
+    let answer = match app
+        .children
+        .get(&grant.tenant.id, grant.tenant.setup())
+        .await
+    {
         Ok(child) => legacy::initialized(&child.discovery(), version).map_or_else(
             || exchange.failure(&Failure::Ended),
             |result| Answer::Result(result.into()),
@@ -258,7 +262,7 @@ async fn sent(
     let mut again = true;
     loop {
         let child = (app.children)
-            .get(&grant.tenant.id, grant.tenant.setup)
+            .get(&grant.tenant.id, grant.tenant.setup())
             .await;
         let child = child.map_err(|problem| no_child(problem.to_string()))?;
         let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));

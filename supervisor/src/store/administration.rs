@@ -254,7 +254,7 @@ async fn apply(
         Change::Note(text) => sqlx::query("UPDATE tenants SET note = $2 WHERE id = $1")
             .bind(id)
             .bind(text),
-        Change::TimeZone(name) => sqlx::query("UPDATE tenants SET time_zone = $2 WHERE id = $1")
+        Change::TimeZone(name) => sqlx::query("UPDATE tenants SET time_zone = $2, setup = setup + 1 WHERE id = $1")
             .bind(id)
             .bind(name),
         Change::Delete => {

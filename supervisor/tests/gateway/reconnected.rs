@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sf_supervisor::store::Setup;
 
 use super::{
     ask, company, connect,
@@ -78,17 +79,24 @@ fn line(id: u64, name: &str) -> Vec<u8> {
     line.to_string().into_bytes()
 }
 
+fn setup(number: i64) -> Setup<'static> {
+    Setup {
+        number,
+        ..Setup::default()
+    }
+}
+
 #[tokio::test]
 async fn calls_in_flight_end_in_the_child_that_has_them() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(10, Duration::from_mins(10)));
-    let former = children.get("ten_1", 4).await.unwrap();
+    let former = children.get("ten_1", setup(4)).await.unwrap();
     let mut held = former.call(None, |id| line(id, "hold")).await.unwrap();
     diary.written("held", 1).await;
-    let next = children.get("ten_1", 5).await.unwrap();
+    let next = children.get("ten_1", setup(5)).await.unwrap();
     assert_ne!(next.process(), former.process());
     // A caller who was admitted just before the change may have the new one.
-    let late = children.get("ten_1", 4).await.unwrap();
+    let late = children.get("ten_1", setup(4)).await.unwrap();
     assert_eq!(late.process(), next.process());
     assert!(runs(former.process()));
     let mut release = former.call(None, |id| line(id, "release")).await.unwrap();
