@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    activate::{Activated, Credentials, allowed, finished},
+    activate::{Activated, Credentials, actor, allowed, finished},
     proof::Client,
 };
 use crate::{
