@@ -39,7 +39,7 @@ for (const time of document.querySelectorAll("time[datetime][data-local]")) {
 }
 
 // A time zone that nobody has chosen is the browser's.
-for (const field of document.querySelectorAll("[data-time-zone]")) {
+for (const field of document.querySelectorAll("input[data-time-zone]")) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   if (!field.value && zone) field.value = zone;
 }

@@ -25,6 +25,7 @@ async fn activate(service: &Service, member: &Member) {
         ("way", "consumer"),
         ("client_id", sf_mcp::sandbox::CLIENT_ID),
         ("client_secret", sf_mcp::sandbox::CLIENT_SECRET),
+        ("time_zone", "America/Chicago"),
     ];
     let answer = post(service, &cookie, &connect, &form).await;
     assert_eq!(answer.status(), 303, "{}", answer.text().await.unwrap());
@@ -189,8 +190,10 @@ async fn a_button_makes_a_token_that_is_good_for_what_its_person_may() {
     );
 
     activate(&service, &owner).await;
-    let audited = service.app.store.tenant(&owner.tenant_id).await.unwrap();
-    assert!(audited.unwrap().activated_at.is_some());
+    let tenant = service.app.store.tenant(&owner.tenant_id).await.unwrap();
+    let tenant = tenant.unwrap();
+    assert!(tenant.activated_at.is_some());
+    assert_eq!(tenant.time_zone.as_deref(), Some("America/Chicago"));
     let page = get(&service, &cookie, &install).await.text().await.unwrap();
     assert!(page.contains(&format!("{}/mcp", service.url)), "{page}");
     let bearers = async || {
@@ -239,6 +242,7 @@ async fn credentials_are_not_tried_without_end() {
     let wrong = [
         ("client_id", "sandbox-consumer"),
         ("client_secret", "wrong"),
+        ("time_zone", "UTC"),
     ];
     let attempt = async || {
         let answer = post(&service, &cookie, "/sign-up/connect", &wrong).await;

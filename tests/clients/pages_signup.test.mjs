@@ -58,6 +58,9 @@ async function proven(here, page, company, address) {
 async function connect({ service }, page, { client_id, client_secret } = service.credentials) {
     await page.getByLabel("Client id", { exact: true }).fill(client_id);
     await page.getByLabel("Client secret", { exact: true }).fill(client_secret);
+    // The script fills in the browser's own.
+    const zone = page.getByLabel("Time zone of the office").first();
+    if (!(await zone.inputValue())) await zone.fill("America/Chicago");
     await page.getByRole("button", { name: "Connect", exact: true }).click();
 }
 
@@ -304,6 +307,8 @@ group("With the keyboard alone", (here) => {
         await page.waitForURL("**/sign-up/connect");
         await type("Client id", service.credentials.client_id);
         await type("Client secret", service.credentials.client_secret);
+        await tabTo(page, "Time zone of the office");
+        assert.notEqual(await page.evaluate(() => document.activeElement.value), "", "the browser's own is there");
         await tabTo(page, "Connect");
         const outline = await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle);
         assert.equal(outline, "solid", "the focus is seen");
@@ -377,8 +382,11 @@ group("What is wrong", (here) => {
 
         await connect(here, page, { client_id: "two words", client_secret: "x" });
         await page.getByText("The client id must be copied from Service Fusion").waitFor();
-        await page.goto("/app/nothing/install");
+        await page.getByLabel("Time zone of the office").first().fill("Chicago");
+        await connect(here, page);
+        await page.getByText("The time zone must be a name of the time zone database").waitFor();
         page.expected.push(404);
+        await page.goto("/app/nothing/install");
         await page.reload();
         await page.getByText("There is no such page").waitFor();
     });

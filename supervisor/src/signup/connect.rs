@@ -21,6 +21,7 @@ use super::{
     proof::Client,
 };
 use crate::{
+    account::set_time_zone,
     app::App,
     error::Problem,
     pages::{
@@ -30,6 +31,7 @@ use crate::{
     },
     params::Params,
     store::{Member, Tenant},
+    time_zone,
     visitor::{self, Visitor},
     web::{Caller, to_the_end},
 };
@@ -52,9 +54,16 @@ struct Connect<'a> {
     redirect_uri: &'a str,
     /// In `--dev`: the id and secret of the sandbox's consumer, and of its app.
     practice: Option<[(&'static str, &'static str); 2]>,
-    typed: &'a str,
+    typed: &'a Typed,
     way: Way,
     problem: &'a str,
+}
+
+/// What stays in the form when something is wrong with it; never the secret.
+#[derive(Debug, Default)]
+struct Typed {
+    client_id: String,
+    time_zone: String,
 }
 
 /// Where the person goes to allow it.
@@ -123,7 +132,7 @@ impl Visit {
         frame.company(&self.tenant.company).nav(nav)
     }
 
-    fn page(self, app: &App, typed: &str, way: Way, problem: Option<&Problem>) -> Response {
+    fn page(self, app: &App, typed: &Typed, way: Way, problem: Option<&Problem>) -> Response {
         let title = if self.is_new() {
             "Connect Service Fusion"
         } else {
@@ -147,7 +156,8 @@ impl Visit {
 /// The form's words for what programs call otherwise.
 fn worded(problem: &Problem) -> String {
     let detail = problem.detail.replace("`client_id`", "The client id");
-    detail.replace("`client_secret`", "The client secret")
+    let detail = detail.replace("`client_secret`", "The client secret");
+    detail.replace("`time_zone`", "The time zone")
 }
 
 /// What the sandbox takes; on no service but one that plays.
@@ -161,7 +171,7 @@ fn practice(app: &App) -> Option<[(&'static str, &'static str); 2]> {
 
 async fn show_first(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Instead> {
     let visit = Visit::first(&app, &headers).await?;
-    Ok(visit.page(&app, "", Way::Consumer, None))
+    Ok(visit.page(&app, &Typed::default(), Way::Consumer, None))
 }
 
 async fn show_again(
@@ -170,7 +180,7 @@ async fn show_again(
     Path(tenant_id): Path<String>,
 ) -> Result<Response, Instead> {
     let visit = Visit::again(&app, &headers, &tenant_id).await?;
-    Ok(visit.page(&app, "", Way::Consumer, None))
+    Ok(visit.page(&app, &Typed::default(), Way::Consumer, None))
 }
 
 async fn first(
@@ -202,32 +212,54 @@ async fn sent(app: Arc<App>, visit: Visit, form: &Params) -> Response {
         Some("browser") => Way::Browser,
         _ => Way::Consumer,
     };
-    let typed = form.get("client_id").unwrap_or_default().to_owned();
-    let secret = form.get("client_secret").unwrap_or_default();
-    let client = match Client::new(&typed, secret) {
-        Ok(client) => client,
-        Err(problem) => return visit.page(&app, &typed, way, Some(&problem)),
+    let typed = Typed {
+        client_id: form.get("client_id").unwrap_or_default().to_owned(),
+        time_zone: form.get("time_zone").unwrap_or_default().to_owned(),
     };
-    let done = match way {
-        Way::Consumer => by_consumer(&app, &visit, client).await,
-        Way::Browser => by_browser(&app, &visit, &client).await,
+    let secret = form.get("client_secret").unwrap_or_default();
+    let done = match read(&typed, secret) {
+        Ok((client, zone)) => match way {
+            Way::Consumer => by_consumer(&app, &visit, client, zone).await,
+            Way::Browser => by_browser(&app, &visit, &client, &zone).await,
+        },
+        Err(problem) => Err(problem),
     };
     done.unwrap_or_else(|problem| visit.page(&app, &typed, way, Some(&problem)))
 }
 
-async fn by_consumer(app: &Arc<App>, visit: &Visit, client: Client) -> Result<Response, Problem> {
+fn read(typed: &Typed, secret: &str) -> Result<(Client, String), Problem> {
+    let client = Client::new(&typed.client_id, secret)?;
+    Ok((client, time_zone::named(&typed.time_zone)?))
+}
+
+async fn by_consumer(
+    app: &Arc<App>,
+    visit: &Visit,
+    client: Client,
+    zone: String,
+) -> Result<Response, Problem> {
     take_proof(app, &visit.owner.id).await?;
     let credentials = client.prove(app).await?;
     let (whole, tenant) = (app.clone(), visit.tenant.clone());
     let actor = visit.visitor.email.clone();
-    to_the_end(async move { store(&whole, &tenant, &actor, &credentials, None).await }).await?;
+    to_the_end(async move {
+        store(&whole, &tenant, &actor, &credentials, None).await?;
+        set_time_zone(&whole, &tenant.id, &actor, &zone).await
+    })
+    .await?;
     let next = format!("/app/{}/install?done=connected", visit.tenant.id);
     Ok(see_other(&next, None))
 }
 
 /// A page with a link, because a form of ours must not lead to wherever Service Fusion sends the browser next.
-async fn by_browser(app: &App, visit: &Visit, client: &Client) -> Result<Response, Problem> {
+async fn by_browser(
+    app: &App,
+    visit: &Visit,
+    client: &Client,
+    zone: &str,
+) -> Result<Response, Problem> {
     take_proof(app, &visit.owner.id).await?;
+    set_time_zone(app, &visit.tenant.id, &visit.visitor.email, zone).await?;
     let (_, id) = activation(app, &visit.owner, PAGE).await?;
     let caller = Caller::of_token(app, &id).await?;
     let caller = caller.ok_or_else(Problem::internal)?;
