@@ -5,6 +5,7 @@
 
 pub mod assets;
 mod frame;
+pub mod moment;
 pub mod nav;
 
 use std::sync::Arc;
