@@ -21,19 +21,22 @@ use crate::{
     bundles::{download, text},
     clients::Client,
     error::Problem,
+    store::Tenant,
 };
 
+/// Letters of a company's name in its extension's; clients put that before the names of tools, which have 64 at most.
+const LETTERS: usize = 12;
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 
 /// The extension of one company for one platform. sf-mcp is compressed already and is sent without a copy.
 pub(super) fn answer(
     app: &App,
-    company: &str,
+    tenant: &Tenant,
     token: &SecretString,
     platform: Platform,
     program: Part,
 ) -> Result<Response, Problem> {
-    let manifest = manifest(&app.config.public_url, company, token, platform);
+    let manifest = manifest(&app.config.public_url, tenant, token, platform);
     let pieces = pieces(&manifest, program).map_err(|problem| {
         tracing::error!(%problem, "an extension cannot be packed");
         Problem::internal()
@@ -58,7 +61,7 @@ fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
 }
 
 /// There is one program in it and so one platform, which needs no overrides.
-fn manifest(url: &str, company: &str, token: &SecretString, platform: Platform) -> Value {
+fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform) -> Value {
     let program = format!("server/{}", platform.program());
     let tools = tools::catalog(&[Toolset::Core, Toolset::Dispatch], false);
     let tools = tools
@@ -66,8 +69,8 @@ fn manifest(url: &str, company: &str, token: &SecretString, platform: Platform) 
         .map(|tool| json!({"name": tool.name, "description": tool.description}));
     json!({
         "manifest_version": "0.3",
-        "name": SERVER,
-        "display_name": format!("Service Fusion ({})", text::plain(company)),
+        "name": name(tenant),
+        "display_name": format!("Service Fusion ({})", text::plain(&tenant.company)),
         "version": env!("CARGO_PKG_VERSION"),
         "description": "Customers, jobs, estimates and the dispatch board of Service Fusion",
         "long_description": "Runs sf-mcp on this computer. It is signed in for your company by the service you got this file from; \
@@ -92,4 +95,13 @@ fn manifest(url: &str, company: &str, token: &SecretString, platform: Platform) 
         "prompts_generated": true,
         "compatibility": {"platforms": [platform.os]},
     })
+}
+
+/// A name of its own for each company: an extension replaces another one of the same name and author.
+fn name(tenant: &Tenant) -> String {
+    let company = text::letters(&tenant.company, LETTERS);
+    let id = tenant.id.rsplit('_').next().unwrap_or_default();
+    let words = [SERVER, &company, &id[..6.min(id.len())]];
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
 }
