@@ -8,14 +8,15 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::{
     app::App,
     error::{Problem, ProblemDetails},
-    store::{self, Change, Token},
+    store::{self, Change, Tenant, Token},
+    time_zone,
     tokens::Kind,
     web::{Caller, Json},
 };
@@ -39,8 +40,12 @@ const ENTRIES: i64 = 10_000;
 pub async fn export(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
     caller.owner(&app).await?;
-    let tenant = caller.tenant.id.clone();
-    let head = head(&app, &caller).await?;
+    exported(app, caller.tenant).await
+}
+
+/// All that is kept about a company, as a download.
+pub async fn exported(app: Arc<App>, tenant: Tenant) -> Result<Response, Problem> {
+    let head = head(&app, &tenant).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (
@@ -49,12 +54,12 @@ pub async fn export(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<R
         ),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Body::from_stream(written(app, tenant, &head))).into_response())
+    Ok((headers, Body::from_stream(written(app, tenant.id, &head))).into_response())
 }
 
 /// All but the figures and the single calls.
-async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
-    let (store, tenant) = (&app.store, &caller.tenant);
+async fn head(app: &App, tenant: &Tenant) -> Result<Value, Problem> {
+    let store = &app.store;
     let connection = app.vault.head(&tenant.id).await?.map(|head| {
         json!({
             "kind": head.kind.word(), "expires_at": head.expires_at, "ended": head.ended,
@@ -101,7 +106,7 @@ async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
         "exported_at": app.clock.now(),
         "tenant": {
             "id": tenant.id, "company": tenant.company, "tier": tenant.tier, "created_at": tenant.created_at,
-            "activated_at": tenant.activated_at, "seen_at": tenant.seen_at,
+            "activated_at": tenant.activated_at, "seen_at": tenant.seen_at, "time_zone": tenant.time_zone,
         },
         "connection": connection,
         "service_fusion_account": app.vault.account(&tenant.id).await?,
@@ -200,6 +205,59 @@ fn listed(values: &[Value], begins: bool) -> String {
     text
 }
 
+/// What an owner may set about the company.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Where the company's "today" is, by its name in the time zone database.
+    #[schema(example = "America/Chicago")]
+    time_zone: String,
+}
+
+/// The company as it is set now.
+#[derive(Serialize, ToSchema)]
+pub struct Set {
+    time_zone: String,
+}
+
+/// Set the company's time zone
+///
+/// From the next request on "today" and "tomorrow" are days of that zone.
+#[utoipa::path(
+    patch, path = "/api/tenant", tag = "company", request_body = Settings, security(("bearer" = [])),
+    responses(
+        (status = 200, description = "As it is now", body = Set),
+        (status = 400, description = "`invalid_request`: there is no such zone", body = ProblemDetails, content_type = "application/problem+json"),
+        (status = 403, description = "`owner_required`", body = ProblemDetails, content_type = "application/problem+json"),
+    )
+)]
+pub async fn set(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    Json(settings): Json<Settings>,
+) -> Result<axum::Json<Set>, Problem> {
+    let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
+    let owner = caller.owner(&app).await?;
+    let zone = time_zone::named(&settings.time_zone)?;
+    set_time_zone(&app, &caller.tenant.id, &owner.email, &zone).await?;
+    Ok(axum::Json(Set { time_zone: zone }))
+}
+
+/// Children notice at their company's next request.
+pub async fn set_time_zone(
+    app: &App,
+    tenant_id: &str,
+    actor: &str,
+    zone: &str,
+) -> Result<(), Problem> {
+    let (change, now) = (Change::TimeZone(zone), app.clock.now());
+    let changed = app
+        .store
+        .change_tenant(tenant_id, change, actor, now)
+        .await?;
+    changed.map(|_| ()).ok_or_else(Problem::unauthorized)
+}
+
 /// What must be said before a company ends.
 #[derive(Deserialize, ToSchema)]
 pub struct Removal {
@@ -226,18 +284,29 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
     let owner = caller.owner(&app).await?;
-    if form.confirm.trim() != caller.tenant.company {
+    removed(&app, &caller.tenant, &owner.email, &form.confirm).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a company whose name was said again.
+pub async fn removed(
+    app: &App,
+    tenant: &Tenant,
+    actor: &str,
+    confirm: &str,
+) -> Result<(), Problem> {
+    if confirm.trim() != tenant.company {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "confirmation_required",
             "`confirm` must be the company's name as it is written; nothing was deleted.",
         ));
     }
-    let (id, now) = (&caller.tenant.id, app.clock.now());
+    let now = app.clock.now();
     let deleting = app
         .store
-        .change_tenant(id, Change::Delete, &owner.email, now);
+        .change_tenant(&tenant.id, Change::Delete, actor, now);
     deleting.await?.ok_or_else(Problem::unauthorized)?;
-    app.children.stop(id).await;
-    Ok(StatusCode::NO_CONTENT)
+    app.children.stop(&tenant.id).await;
+    Ok(())
 }

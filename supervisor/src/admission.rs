@@ -279,6 +279,7 @@ impl Admission {
         let same = tenant.tier == holder.tenant.tier
             && tenant.limits == holder.tenant.limits
             && tenant.suspended_at == holder.tenant.suspended_at
+            && tenant.setup == holder.tenant.setup
             && known.token.scopes == holder.token.scopes;
         if same {
             self.seen.note(known, now);
@@ -286,6 +287,11 @@ impl Admission {
         }
         let renewed = self.remember(&known.hash, Some(holder), 0, now);
         renewed.unwrap_or_else(|| known.clone())
+    }
+
+    /// The tier's name and what holds of it for the company, as people are shown it.
+    pub fn tier_of<'a>(&'a self, tenant: &'a Tenant) -> (&'a str, Tier) {
+        self.tier(tenant)
     }
 
     /// The tier's name and what holds of it for the company. A tier that the configuration has no more is the default.

@@ -19,12 +19,13 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
+    binaries::Platform,
     bundles::{
         asked::{Asked, Shape, command, fits, form, not_available, platform, shape, shapes},
         handed::Handed,
-        token::{Issued, issue},
+        token::{Holder, Issued, issue},
     },
-    clients::Client,
+    clients::{Client, Form},
     error::Problem,
     tokens::Kind,
     web::Caller,
@@ -33,6 +34,7 @@ use crate::{
 mod asked;
 mod extension;
 mod handed;
+pub mod install;
 mod text;
 mod token;
 
@@ -106,26 +108,13 @@ async fn bundle(
     let form = form(client, asked.form.as_deref(), &app)?;
     let shape = shape(client, asked.shape.as_deref())?;
     fits(client, form, &asked)?;
+    let holder = Holder::of(&app, &caller).await?;
     if client == Client::Mcpb {
         let platform = platform(&app, &asked)?;
-        let program = app.binaries.packed(platform).await;
-        let program = program
-            .map_err(|problem| {
-                tracing::error!(%problem, platform = platform.name(), "sf-mcp cannot be packed");
-                Problem::internal()
-            })?
-            .ok_or_else(|| not_available(&app))?;
-        let token = issue(&app, &caller, client, form).await?;
-        return extension::answer(
-            &app,
-            &caller.tenant.company,
-            &token.secret,
-            platform,
-            program,
-        );
+        return packed(&app, &holder, platform).await;
     }
     let command = command(asked.command)?;
-    let token = issue(&app, &caller, client, form).await?;
+    let token = issue(&app, &holder, client, form).await?;
     let handed = Handed {
         client,
         form,
@@ -135,6 +124,20 @@ async fn bundle(
         token: token.secret.expose_secret(),
     };
     Ok(answer(&handed, shape, &token))
+}
+
+/// The extension for one platform, with a token of its own.
+async fn packed(app: &App, holder: &Holder<'_>, platform: Platform) -> Result<Response, Problem> {
+    let program = app.binaries.packed(platform).await;
+    let program = program
+        .map_err(|problem| {
+            tracing::error!(%problem, platform = platform.name(), "sf-mcp cannot be packed");
+            Problem::internal()
+        })?
+        .ok_or_else(|| not_available(app))?;
+    let token = issue(app, holder, Client::Mcpb, Form::Local).await?;
+    let company = &holder.tenant.company;
+    extension::answer(app, company, &token.secret, platform, program)
 }
 
 fn unknown_client() -> Problem {

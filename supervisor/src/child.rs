@@ -38,14 +38,27 @@ const NOTES: usize = 64;
 const START: Duration = Duration::from_secs(10);
 /// How long it may take to end by itself, and after SIGTERM.
 const END: Duration = Duration::from_secs(3);
+/// How long a process that gets no more calls may work on those it has, and how often it is looked at.
+const LONGEST_CALL: Duration = Duration::from_mins(1);
+const RETIRING: Duration = Duration::from_millis(100);
 
-/// What is started for every tenant: nothing of it comes from a request.
+/// What is started for a tenant: nothing of it comes from a request.
 #[derive(Clone, Debug)]
 pub struct Launch {
     pub program: PathBuf,
     pub arguments: Vec<String>,
     /// The whole environment.
     pub environment: Vec<(String, String)>,
+}
+
+impl Launch {
+    /// The same for a company whose "today" is in that zone; without one the machine's counts.
+    pub fn in_zone(&self, time_zone: Option<&str>) -> Self {
+        let mut launch = self.clone();
+        let zone = time_zone.map(|zone| ("SF_MCP_TIME_ZONE".to_owned(), zone.to_owned()));
+        launch.environment.extend(zone);
+        launch
+    }
 }
 
 /// Answers a child's request for an access token, `{rejected}`, with `{status, body}` as `/api/token` would.
@@ -262,7 +275,18 @@ impl Child {
         }
     }
 
-    /// Lets calls in flight end, then closes the process's input and waits until it is gone.
+    /// Waits for calls in flight as long as any may take, then stops.
+    pub async fn retire(&self) {
+        let quiet = async {
+            while self.in_flight() > 0 && self.is_alive() {
+                tokio::time::sleep(RETIRING).await;
+            }
+        };
+        let _ = tokio::time::timeout(LONGEST_CALL, quiet).await;
+        self.stop().await;
+    }
+
+    /// Closes the process's input, lets calls in flight end for a moment, and waits until the process is gone.
     pub async fn stop(&self) {
         self.0.closing.cancel();
         self.0.reaped.cancelled().await;
@@ -372,9 +396,13 @@ async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<Bytes>, inner: A
         let received = tokio::select! {
             received = queue.recv_many(&mut batch, 32) => received,
             () = inner.ended.cancelled() => return,
-            // End of input asks the process to end.
-            () = inner.closing.cancelled() => return,
+            // What was taken before is written yet; whoever comes now is told that it was not.
+            () = inner.closing.cancelled(), if !queue.is_closed() => {
+                queue.close();
+                continue;
+            }
         };
+        // End of input asks the process to end.
         if received == 0 {
             return;
         }

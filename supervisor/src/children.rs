@@ -12,7 +12,10 @@ use std::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::child::{self, Child, Launch, Lend};
+use crate::{
+    child::{self, Child, Launch, Lend},
+    store::Setup,
+};
 
 /// How children are kept.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +72,16 @@ pub struct Children {
 /// A tenant's place.
 #[derive(Debug, Default)]
 struct Slot {
-    child: Mutex<Option<Child>>,
+    child: Mutex<Option<Started>>,
     /// One caller starts; the others wait here and then find the child.
     starting: tokio::sync::Mutex<Health>,
+}
+
+/// A child, and the set-up of the company that it was started for.
+#[derive(Clone, Debug)]
+struct Started {
+    child: Child,
+    setup: i64,
 }
 
 /// A start under way.
@@ -110,31 +120,44 @@ impl Children {
         children
     }
 
-    /// The tenant's child, started if need be, once however many callers wait.
-    pub async fn get(self: &Arc<Self>, tenant_id: &str) -> Result<Child, Error> {
+    /// The tenant's child, started if need be, once however many callers wait. One that was started for an earlier
+    /// set-up of the company is replaced: it has another connection's token and records, or another time zone.
+    pub async fn get(self: &Arc<Self>, tenant_id: &str, setup: Setup<'_>) -> Result<Child, Error> {
         if self.stopping.is_cancelled() {
             return Err(Error::Stopping);
         }
         let slot = self.slot(tenant_id);
-        if let Some(child) = slot.alive() {
+        if let Some(child) = slot.alive_for(setup.number) {
             return Ok(child);
         }
-        let starting = Arc::clone(self).started(slot, tenant_id.to_owned());
+        let launch = self.launch.in_zone(setup.time_zone);
+        let starting = Arc::clone(self).started(slot, tenant_id.to_owned(), setup.number, launch);
         // A caller who leaves does not end a start that others wait for.
         tokio::spawn(starting).await.unwrap_or(Err(Error::Stopping))
     }
 
-    async fn started(self: Arc<Self>, slot: Arc<Slot>, tenant_id: String) -> Result<Child, Error> {
+    async fn started(
+        self: Arc<Self>,
+        slot: Arc<Slot>,
+        tenant_id: String,
+        setup: i64,
+        launch: Launch,
+    ) -> Result<Child, Error> {
         let mut health = slot.starting.lock().await;
         if self.stopping.is_cancelled() {
             return Err(Error::Stopping);
         }
-        if let Some(child) = slot.alive() {
+        if let Some(child) = slot.alive_for(setup) {
             return Ok(child);
         }
         // One that was ended on purpose is not here any more.
-        if lock(&slot.child).take().is_some() {
-            health.judge_last();
+        let former = lock(&slot.child).take();
+        match former {
+            Some(former) if former.child.is_alive() => {
+                tokio::spawn(async move { former.child.retire().await });
+            }
+            Some(_) => health.judge_last(),
+            None => {}
         }
         if let Some(wait) = health.wait() {
             return Err(Error::Failing {
@@ -144,12 +167,16 @@ impl Children {
         }
         let _place = self.make_room()?;
         health.started = Some(Instant::now());
-        let started = Child::start(&self.launch, &tenant_id, Arc::clone(&self.lend)).await;
+        let started = Child::start(&launch, &tenant_id, Arc::clone(&self.lend)).await;
         metrics::counter!("sf_supervisor_children_started_total", "ok" => started.is_ok().to_string())
             .increment(1);
         match started {
             Ok(child) => {
-                *lock(&slot.child) = Some(child.clone());
+                let started = Started {
+                    child: child.clone(),
+                    setup,
+                };
+                *lock(&slot.child) = Some(started);
                 Ok(child)
             }
             Err(problem) => {
@@ -165,12 +192,12 @@ impl Children {
         read(&self.slots).get(tenant_id)?.alive()
     }
 
-    /// Ends the tenant's child, if it has one: suspended, deleted, or connected anew.
+    /// Ends the tenant's child, if it has one.
     pub async fn stop(&self, tenant_id: &str) {
         let slot = read(&self.slots).get(tenant_id).cloned();
-        let child = slot.and_then(|slot| lock(&slot.child).take());
-        if let Some(child) = child {
-            child.stop().await;
+        let started = slot.and_then(|slot| lock(&slot.child).take());
+        if let Some(started) = started {
+            started.child.stop().await;
         }
     }
 
@@ -200,9 +227,9 @@ impl Children {
         let ending = slots.iter().map(|slot| async move {
             // A start under way is waited for: its child must end too.
             let _health = slot.starting.lock().await;
-            let child = lock(&slot.child).take();
-            if let Some(child) = child {
-                child.stop().await;
+            let started = lock(&slot.child).take();
+            if let Some(started) = started {
+                started.child.stop().await;
             }
         });
         futures_util::future::join_all(ending).await;
@@ -247,11 +274,11 @@ impl Children {
         let before = jiff::Timestamp::now().as_millisecond() - idle;
         for slot in read(&self.slots).values() {
             let mut child = lock(&slot.child);
-            let is_idle = child
-                .as_ref()
-                .is_some_and(|child| child.in_flight() == 0 && child.used_at() < before);
-            if is_idle && let Some(child) = child.take() {
-                tokio::spawn(async move { child.stop().await });
+            let is_idle = child.as_ref().is_some_and(|started| {
+                started.child.in_flight() == 0 && started.child.used_at() < before
+            });
+            if is_idle && let Some(started) = child.take() {
+                tokio::spawn(async move { started.child.stop().await });
             }
         }
         let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
@@ -287,7 +314,18 @@ impl Drop for Children {
 
 impl Slot {
     fn alive(&self) -> Option<Child> {
-        lock(&self.child).clone().filter(Child::is_alive)
+        let started = lock(&self.child);
+        let child = started.as_ref().map(|started| started.child.clone());
+        child.filter(Child::is_alive)
+    }
+
+    /// The living child, unless it was started for an earlier set-up than the caller knows. One that was started for a
+    /// later one serves a caller who was admitted just before.
+    fn alive_for(&self, setup: i64) -> Option<Child> {
+        let started = lock(&self.child);
+        let fitting = started.as_ref().filter(|started| started.setup >= setup);
+        let child = fitting.map(|started| started.child.clone());
+        child.filter(Child::is_alive)
     }
 }
 

@@ -279,7 +279,7 @@ pub async fn list(
 }
 
 /// What was handed to a machine, a program or a person: every token but those of an activation, which end soon.
-async fn revocable(app: &App, tenant_id: &str) -> Result<Vec<Token>, Problem> {
+pub async fn revocable(app: &App, tenant_id: &str) -> Result<Vec<Token>, Problem> {
     let mut tokens = app.store.tokens_of(tenant_id, Kind::Device).await?;
     let bearers = app.store.tokens_of(tenant_id, Kind::Bearer).await?;
     tokens.extend(bearers);
@@ -305,16 +305,29 @@ pub async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
-    let tokens = revocable(&app, &caller.tenant.id).await?;
+    let member = caller.member(&app).await?;
+    revoked(&app, &member, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One of the company's machines or tokens, if this person may revoke it.
+pub async fn of_person(app: &App, member: &Member, id: &str) -> Result<Token, Problem> {
+    let tokens = revocable(app, &member.tenant_id).await?;
     let device = tokens
         .into_iter()
         .find(|token| token.id == id)
         .ok_or_else(|| Problem::not_found("device"))?;
-    let member = caller.member(&app).await?;
     if !member.is_owner() && device.member_id.as_deref() != Some(&member.id) {
         return Err(owner_required());
     }
-    end(&app, &caller.tenant.id, &id, &member.email).await
+    Ok(device)
+}
+
+/// Revokes it; what it was.
+pub async fn revoked(app: &App, member: &Member, id: &str) -> Result<Token, Problem> {
+    let device = of_person(app, member, id).await?;
+    end(app, &member.tenant_id, id, &member.email).await?;
+    Ok(device)
 }
 
 /// Revoke this machine

@@ -6,14 +6,12 @@
 //! RFC 7009.
 
 mod authorize;
-mod browser;
 mod client;
 mod client_metadata;
 mod consent;
 mod discovery;
 mod error;
 mod page;
-mod params;
 mod pkce;
 mod public_address;
 mod redirect;
@@ -38,12 +36,8 @@ use crate::app::App;
 /// Longest registration or form, in bytes.
 const BODY: usize = 8 * 1024;
 
-pub fn routes() -> Router<Arc<App>> {
-    Router::new().merge(for_programs()).merge(for_people())
-}
-
 /// Called by programs, some of which are pages of other origins. Nothing here depends on a cookie.
-fn for_programs() -> Router<Arc<App>> {
+pub fn for_programs() -> Router<Arc<App>> {
     Router::new()
         .route(
             "/.well-known/oauth-protected-resource",
@@ -68,15 +62,14 @@ fn for_programs() -> Router<Arc<App>> {
         .layer(middleware::from_fn(open_to_pages))
 }
 
-/// Opened in a browser. Pages work without scripts and cannot be framed.
-fn for_people() -> Router<Arc<App>> {
+/// Opened in a browser.
+pub fn for_people() -> Router<Arc<App>> {
     Router::new()
         .route("/oauth/authorize", get(authorize::authorize))
         .route("/oauth/sign-in", post(sign_in::address))
         .route("/oauth/code", post(sign_in::code))
         .route("/oauth/sign-out", post(sign_in::sign_out))
         .route("/oauth/consent", post(consent::decide))
-        .route("/oauth/style.css", get(page::style))
         .layer(DefaultBodyLimit::max(4 * BODY))
 }
 

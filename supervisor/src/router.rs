@@ -5,16 +5,16 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, State},
-    http::StatusCode,
+    http::{HeaderMap, Method, StatusCode},
     middleware,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, connections, devices, error::Problem, first_page, gateway, hosts,
-    members, oauth, openapi, signup, token, usage, web,
+    account, app::App, bundles, connections, devices, error::Problem, gateway, hosts, members,
+    oauth, openapi, pages, portal, sign_in, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -25,13 +25,14 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
         .merge(sign_up())
+        .merge(for_people())
         .merge(companies())
         .merge(bundles::routes())
         .merge(gateway::routes())
-        .merge(oauth::routes())
+        .merge(oauth::for_programs())
         .merge(installs())
         .merge(usage::routes())
-        .fallback(async || Problem::not_found("page"))
+        .fallback(strange)
         .method_not_allowed_fallback(async || {
             Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -50,13 +51,34 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// For people who look, load balancers and service managers; no authentication, nothing is told.
+/// For load balancers and service managers; no authentication, nothing is told.
 fn probes() -> Router<Arc<App>> {
     Router::new()
-        .route("/", get(first_page::show))
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
         .route("/openapi.json", get(openapi::document))
+}
+
+/// Pages, compressed. Those that are not for everybody ask `visitor` who looks.
+fn for_people() -> Router<Arc<App>> {
+    pages::compressed(
+        Router::new()
+            .merge(signup::pages::routes())
+            .merge(signup::connect::routes())
+            .merge(bundles::install::routes())
+            .merge(portal::routes())
+            .merge(sign_in::routes())
+            .merge(oauth::for_people())
+            .merge(pages::assets::routes()),
+    )
+}
+
+/// A person is told in words, a program by a problem.
+async fn strange(method: Method, headers: HeaderMap) -> Response {
+    if method == Method::GET && pages::is_for_person(&headers) {
+        return pages::not_found();
+    }
+    Problem::not_found("page").into_response()
 }
 
 /// For strangers with an e-mail address; limits are per address, source and in total.
@@ -70,7 +92,7 @@ fn sign_up() -> Router<Arc<App>> {
             post(signup::activate::activate).get(signup::browser::progress),
         )
         .route("/api/activate/browser", post(signup::browser::begin))
-        .route("/api/activate/callback", get(signup::browser::callback))
+        .route("/api/activate/callback", get(signup::callback::callback))
 }
 
 /// For people of a company, by bearer token, and its machines, by device token.
@@ -80,11 +102,14 @@ fn companies() -> Router<Arc<App>> {
         .route("/api/devices/self", delete(devices::leave))
         .route("/api/devices/{id}", delete(devices::revoke))
         .route("/api/members", post(members::invite).get(members::list))
-        .route("/api/members/{id}", delete(members::remove))
+        .route(
+            "/api/members/{id}",
+            delete(members::remove).patch(members::change),
+        )
         .route("/api/connections", get(connections::list))
         .route("/api/connections/{id}", delete(connections::end))
         .route("/api/export", get(account::export))
-        .route("/api/tenant", delete(account::remove))
+        .route("/api/tenant", delete(account::remove).patch(account::set))
 }
 
 /// For installs on people's machines, by their device token.

@@ -3,6 +3,9 @@
 
 pub mod activate;
 pub mod browser;
+pub mod callback;
 pub mod confirm;
+pub mod connect;
+pub mod pages;
 mod proof;
 pub mod register;

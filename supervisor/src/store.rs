@@ -14,6 +14,7 @@ mod counters;
 mod credentials;
 mod data_keys;
 mod export;
+mod first_calls;
 mod grants;
 mod members;
 mod sessions;
@@ -46,12 +47,13 @@ pub use self::{
     codes::{NewCode, TRIES_PER_CODE, Tried},
     credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
+    first_calls::Heard,
     grants::{Family, Issue, NewCode as NewOauthCode, Successor, TakenCode},
     members::{Member, Role},
     spent::{Charge, Holder, Watch},
-    tenants::Tenant,
+    tenants::{Setup, Tenant},
     tokens::{NewToken, Token},
-    usage::{By, CLIENTS_A_DAY, OTHER, Origin, Sum, UsageEvent, UsageSource},
+    usage::{By, CLIENTS_A_DAY, Failure, OTHER, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.

@@ -27,11 +27,17 @@ use crate::{
 
 tokio::task_local! {
     static REQUEST_ID: String;
+    static ADDRESS: String;
 }
 
 /// The id that ties an answer to the log; empty outside a request.
 pub fn request_id() -> String {
     REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+}
+
+/// The path and query that a browser may come back to after a sign-in; empty for a request that sends something.
+pub fn address() -> String {
+    ADDRESS.try_with(Clone::clone).unwrap_or_default()
 }
 
 /// Gives each request an id, logs its end, and counts it. The path is logged without its query.
@@ -42,8 +48,13 @@ pub async fn traced(request: Request, next: Next) -> Response {
         .extensions()
         .get::<axum::extract::MatchedPath>()
         .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
+    let address = match (method == Method::GET, request.uri().path_and_query()) {
+        (true, Some(address)) => address.as_str().to_owned(),
+        _ => String::new(),
+    };
     let started = std::time::Instant::now();
-    let mut response = REQUEST_ID.scope(id.clone(), next.run(request)).await;
+    let answering = ADDRESS.scope(address, next.run(request));
+    let mut response = REQUEST_ID.scope(id.clone(), answering).await;
     let status = response.status().as_u16();
     let seconds = started.elapsed().as_secs_f64();
     tracing::info!(request_id = %id, %method, path, status, milliseconds = seconds * 1000.0, "request");

@@ -12,7 +12,7 @@ use crate::{
 const EMAIL: &str = "anna@example.com";
 
 /// An activation token for the address.
-async fn confirmed(service: &Service, email: &str) -> String {
+pub(crate) async fn confirmed(service: &Service, email: &str) -> String {
     service.at_window_start();
     let seen = service.mails_now(email).len();
     let code = code(service, email, seen + 1).await;

@@ -15,6 +15,7 @@ mod confinement;
 mod doors;
 mod faults;
 mod proxy;
+mod reconnected;
 mod scripted;
 
 /// A service whose children need no credentials.

@@ -256,7 +256,10 @@ async fn a_person_connects_a_client_and_it_calls_tools() {
     ] {
         assert!(page.html.contains(shown), "{shown}: {}", page.html);
     }
-    assert!(!page.html.contains("<client>") && !page.html.contains("<script"));
+    assert!(!page.html.contains("<client>"));
+    let scripts = page.html.matches("<script").count();
+    assert_eq!(scripts, 1, "{}", page.html);
+    assert!(page.html.contains("<script src=\"/assets/script."));
     assert!(page.html.contains("value=\"yes\" checked"));
 
     let tenant = page.field("tenant_id");

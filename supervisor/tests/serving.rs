@@ -46,10 +46,8 @@ async fn a_person_who_opens_the_address_is_told_what_to_do() {
         .unwrap();
     assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
     let page = answer.text().await.unwrap();
-    assert!(
-        page.contains(&format!("{}/api/register", service.url)),
-        "{page}"
-    );
+    assert!(page.contains("action=\"/sign-up\""), "{page}");
+    assert!(page.contains("href=\"/sign-in\""), "{page}");
 }
 
 #[tokio::test]

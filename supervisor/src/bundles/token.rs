@@ -8,7 +8,7 @@ use crate::{
     clients::{Client, Form},
     error::Problem,
     limits::{self, Limit},
-    store::{Entry, NewToken},
+    store::{Entry, Member, NewToken, Tenant},
     tokens,
     web::Caller,
 };
@@ -26,14 +26,42 @@ pub(super) struct Issued {
     pub(super) device: Option<(String, String)>,
 }
 
+/// Whom a bundle is for: a person, or what holds a token of the company.
+pub(super) struct Holder<'a> {
+    pub(super) tenant: &'a Tenant,
+    pub(super) member_id: Option<&'a str>,
+    pub(super) scopes: &'a str,
+    /// For the audit log.
+    pub(super) actor: String,
+}
+
+impl<'a> Holder<'a> {
+    pub(super) async fn of(app: &App, caller: &'a Caller) -> Result<Self, Problem> {
+        Ok(Self {
+            tenant: &caller.tenant,
+            member_id: caller.token.member_id.as_deref(),
+            scopes: &caller.token.scopes,
+            actor: actor(app, caller).await?,
+        })
+    }
+
+    pub(super) fn member(tenant: &'a Tenant, member: &'a Member) -> Self {
+        Self {
+            tenant,
+            member_id: Some(&member.id),
+            scopes: &member.scopes,
+            actor: member.email.clone(),
+        }
+    }
+}
+
 pub(super) async fn issue(
     app: &App,
-    caller: &Caller,
+    holder: &Holder<'_>,
     client: Client,
     form: Form,
 ) -> Result<Issued, Problem> {
-    let (tenant, now) = (&caller.tenant, app.clock.now());
-    let actor = actor(app, caller).await?;
+    let (tenant, now) = (holder.tenant, app.clock.now());
     if let Some(reached) = limits::take(&app.store, PER_COMPANY, &tenant.id, now).await? {
         return Err(Problem::too_many(reached.seconds));
     }
@@ -49,13 +77,13 @@ pub(super) async fn issue(
         .store
         .add_token(&NewToken {
             tenant_id: &tenant.id,
-            member_id: caller.token.member_id.as_deref(),
+            member_id: holder.member_id,
             kind,
             name: &name,
             hash: &new.hash,
             client: Some(client.name()),
             form: Some(form.word()),
-            scopes: &caller.token.scopes,
+            scopes: holder.scopes,
             created_at: now,
             expires_at: None,
         })
@@ -65,7 +93,7 @@ pub(super) async fn issue(
     app.store
         .note(&Entry {
             at: now,
-            actor,
+            actor: holder.actor.clone(),
             action: "bundle.create".to_owned(),
             tenant_id: Some(tenant.id.clone()),
             before: None,

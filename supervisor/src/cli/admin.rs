@@ -87,6 +87,13 @@ enum Action {
         tenant: String,
         text: String,
     },
+    /// Set the zone in which a company's "today" is.
+    TimeZone {
+        #[arg(value_name = "COMPANY")]
+        tenant: String,
+        /// Such as America/Chicago.
+        zone: String,
+    },
 }
 
 /// What every action works with.
@@ -127,6 +134,7 @@ async fn act(desk: &Desk, action: Action) -> Result<Shown, Failure> {
         Action::Delete { tenant, yes_delete } => {
             companies::delete(desk, &tenant, &yes_delete).await
         }
+        Action::TimeZone { tenant, zone } => companies::time_zone(desk, &tenant, &zone).await,
         Action::Note { tenant, text } => companies::note(desk, &tenant, &text).await,
         Action::Devices { tenant, revoke } => match revoke {
             Some(id) => devices::revoke(desk, &tenant, &id).await,

@@ -188,7 +188,11 @@ fn caller(grant: &Grant, id: &str) -> String {
 }
 
 async fn handshake(app: &App, exchange: &Exchange, grant: &Grant, version: &str) -> Response {
-    let answer = match app.children.get(&grant.tenant.id).await {
+    let answer = match app
+        .children
+        .get(&grant.tenant.id, grant.tenant.setup())
+        .await
+    {
         Ok(child) => legacy::initialized(&child.discovery(), version).map_or_else(
             || exchange.failure(&Failure::Ended),
             |result| Answer::Result(result.into()),
@@ -257,7 +261,9 @@ async fn sent(
     let no_child = |problem: String| Failure::NoChild(problem);
     let mut again = true;
     loop {
-        let child = app.children.get(&grant.tenant.id).await;
+        let child = (app.children)
+            .get(&grant.tenant.id, grant.tenant.setup())
+            .await;
         let child = child.map_err(|problem| no_child(problem.to_string()))?;
         let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
         match child

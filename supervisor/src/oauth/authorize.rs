@@ -10,14 +10,20 @@ use axum::{
 use url::form_urlencoded;
 
 use super::{
-    browser::Browser,
     client::{self, Client},
     consent,
-    page::{self, SignIn, page},
-    params::Params,
+    page::SignIn,
     pkce, redirect,
 };
-use crate::{app::App, error::Problem, scopes, web::Source};
+use crate::{
+    app::App,
+    browser::Browser,
+    error::Problem,
+    pages::{self, Frame, page},
+    params::Params,
+    scopes,
+    web::Source,
+};
 
 /// Characters of a client's state.
 const LONGEST_STATE: usize = 4_096;
@@ -51,7 +57,7 @@ pub(super) enum Wrong {
 impl Wrong {
     pub(super) fn into_page(self, app: &App) -> Response {
         match self {
-            Self::Here(problem) => page::failed(&problem),
+            Self::Here(problem) => pages::failed(&problem),
             Self::There {
                 redirect_uri,
                 state,
@@ -59,7 +65,7 @@ impl Wrong {
                 description,
             } => {
                 let said = [("error", code), ("error_description", description)];
-                page::see_other(&back(app, &redirect_uri, state.as_deref(), &said), None)
+                pages::see_other(&back(app, &redirect_uri, state.as_deref(), &said), None)
             }
         }
     }
@@ -83,12 +89,12 @@ pub(super) async fn authorize(
     };
     let browser = match Browser::of(&app, &headers).await {
         Ok(browser) => browser,
-        Err(problem) => return page::failed(&problem),
+        Err(problem) => return pages::failed(&problem),
     };
     if browser.email.is_some() {
         return consent::ask(&app, browser, &asked)
             .await
-            .unwrap_or_else(|problem| page::failed(&problem));
+            .unwrap_or_else(|problem| pages::failed(&problem));
     }
     sign_in_page(&app, browser, &asked, StatusCode::OK, "")
 }
@@ -101,12 +107,13 @@ pub(super) fn sign_in_page(
     problem: &str,
 ) -> Response {
     let form = SignIn {
+        frame: Frame::plain("Sign in"),
         client: &asked.client.name,
         request: &asked.request,
         form_token: &browser.form_token(app, &asked.request),
         problem,
     };
-    page(status, &form, Some(browser), "")
+    page(status, &form, Some(browser))
 }
 
 /// Checks a request: first who asks and where the answer goes, then what is asked.

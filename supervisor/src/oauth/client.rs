@@ -4,8 +4,8 @@ use axum::http::{HeaderMap, header};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use subtle::ConstantTimeEq;
 
-use super::{client_metadata, error::Refused, params::Params, redirect};
-use crate::{app::App, error::Problem, store::OauthClient, tokens};
+use super::{client_metadata, error::Refused, redirect};
+use crate::{app::App, error::Problem, params::Params, store::OauthClient, tokens};
 
 /// A client that a person may allow.
 #[derive(Clone, Debug)]

@@ -13,15 +13,17 @@ use serde_json::json;
 
 use super::{
     authorize::{Asked, asked, back, sign_in_page},
-    browser::Browser,
-    page::{self, Company, Consent, Message, page},
-    params::Params,
+    page::{Company, Consent, Message},
     redirect,
 };
 use crate::{
     app::App,
+    browser::Browser,
     error::Problem,
-    ids, scopes,
+    ids,
+    pages::{self, Frame, page, page_to},
+    params::Params,
+    scopes,
     store::{Entry, Family, Member, NewOauthCode},
     tokens,
     web::Source,
@@ -50,14 +52,15 @@ pub(super) async fn ask(app: &App, browser: Browser, asked: &Asked) -> Result<Re
     let form_token = browser.form_token(app, &asked.request);
     if companies.is_empty() {
         let message = Message {
-            title: "There is no company to connect",
+            frame: Frame::plain("There is no company to connect"),
             text: "Nobody has signed up or invited this address, or the company is suspended. Sign up first, ask a colleague to invite you, or use the address that you gave there.",
             request: &asked.request,
             form_token: &form_token,
         };
-        return Ok(page(StatusCode::FORBIDDEN, &message, Some(browser), ""));
+        return Ok(page(StatusCode::FORBIDDEN, &message, Some(browser)));
     }
     let consent = Consent {
+        frame: Frame::plain(format!("Connect “{}”?", asked.client.name)),
         client: &asked.client.name,
         client_host: asked.client.host.as_deref().unwrap_or_default(),
         redirect_host: &redirect::host(&asked.redirect_uri),
@@ -70,7 +73,7 @@ pub(super) async fn ask(app: &App, browser: Browser, asked: &Asked) -> Result<Re
         form_token: &form_token,
     };
     let target = redirect::form_target(&asked.redirect_uri);
-    Ok(page(StatusCode::OK, &consent, Some(browser), &target))
+    Ok(page_to(StatusCode::OK, &consent, Some(browser), &target))
 }
 
 /// The person's companies that are not suspended, with their names.
@@ -95,7 +98,7 @@ pub(super) async fn decide(
     let form = Params::parse(&body);
     let browser = match Browser::posted(&app, &headers, &form).await {
         Ok(browser) => browser,
-        Err(problem) => return page::failed(&problem),
+        Err(problem) => return pages::failed(&problem),
     };
     let request = form.get("request").unwrap_or_default();
     let asked = match asked(&app, &source.network(), request).await {
@@ -119,8 +122,8 @@ pub(super) async fn decide(
         )),
     };
     match location {
-        Ok(location) => page::see_other(&location, None),
-        Err(problem) => page::failed(&problem),
+        Ok(location) => pages::see_other(&location, None),
+        Err(problem) => pages::failed(&problem),
     }
 }
 

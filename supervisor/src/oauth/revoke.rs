@@ -13,9 +13,12 @@ use serde_json::json;
 use super::{
     client,
     error::{Refused, answer},
-    params::{Params, is_form},
 };
-use crate::{app::App, tokens};
+use crate::{
+    app::App,
+    params::{Params, is_form},
+    tokens,
+};
 
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,

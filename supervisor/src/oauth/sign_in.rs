@@ -11,16 +11,17 @@ use axum::{
 
 use super::{
     authorize::{Asked, asked, sign_in_page},
-    browser::Browser,
-    page::{self, Code, page},
-    params::Params,
+    page::Code,
 };
 use crate::{
     app::App,
+    browser::Browser,
     email::Email,
     error::Problem,
     mailer::{Kind as Mail, Letter},
     one_time_codes::{self, Use},
+    pages::{self, Frame, page},
+    params::Params,
     web::Source,
 };
 
@@ -33,7 +34,7 @@ async fn posted(
 ) -> Result<(Browser, Asked), Box<Response>> {
     let browser = Browser::posted(app, headers, form)
         .await
-        .map_err(|problem| page::failed(&problem))?;
+        .map_err(|problem| pages::failed(&problem))?;
     let request = form.get("request").unwrap_or_default();
     let asked = asked(app, &source.network(), request)
         .await
@@ -91,13 +92,14 @@ fn code_page(
     problem: &str,
 ) -> Response {
     let form = Code {
+        frame: Frame::plain("Look into your mail"),
         client: &asked.client.name,
         email: email.as_str(),
         request: &asked.request,
         form_token: &browser.form_token(app, &asked.request),
         problem,
     };
-    page(status, &form, Some(browser), "")
+    page(status, &form, Some(browser))
 }
 
 /// The digits were given; right ones lead to the consent.
@@ -131,7 +133,7 @@ pub(super) async fn code(
     }
     match browser.sign_in(&app, &email).await {
         Ok(browser) => again(&asked.request, browser),
-        Err(problem) => page::failed(&problem),
+        Err(problem) => pages::failed(&problem),
     }
 }
 
@@ -149,11 +151,11 @@ pub(super) async fn sign_out(
     };
     match browser.sign_out(&app).await {
         Ok(browser) => again(&asked.request, browser),
-        Err(problem) => page::failed(&problem),
+        Err(problem) => pages::failed(&problem),
     }
 }
 
 /// Back to the request, as who the browser is now.
 fn again(request: &str, browser: Browser) -> Response {
-    page::see_other(&format!("/oauth/authorize?{request}"), Some(browser))
+    pages::see_other(&format!("/oauth/authorize?{request}"), Some(browser))
 }

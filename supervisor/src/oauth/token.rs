@@ -21,11 +21,11 @@ use super::{
     client,
     consent::IDLE,
     error::{Refused, answer},
-    params::{Params, is_form},
     pkce,
 };
 use crate::{
     app::App,
+    params::{Params, is_form},
     scopes,
     store::{Family, Issue, Successor},
     tokens::{self, New},

@@ -12,10 +12,12 @@ use utoipa::ToSchema;
 
 use super::proof;
 use crate::{
+    account::set_time_zone,
     app::App,
     clients::Client,
     error::{Problem, ProblemDetails},
     store::{Entry, NewToken, Tenant},
+    time_zone,
     tokens::{self, Kind},
     vault::NewCredentials,
     web::{Caller, Json, to_the_end},
@@ -34,6 +36,9 @@ pub struct Credentials {
     pub(super) client_id: String,
     #[schema(format = Password)]
     pub(super) client_secret: String,
+    /// Where the company's "today" is; it can be given later with `PATCH /api/tenant`.
+    #[schema(example = "America/Chicago")]
+    pub(super) time_zone: Option<String>,
 }
 
 /// The company is active.
@@ -80,15 +85,19 @@ pub async fn activate(
 ) -> Result<(StatusCode, axum::Json<Activated>), Problem> {
     let caller = allowed(&app, &headers).await?;
     let client = proof::Client::new(&form.client_id, &form.client_secret)?;
+    let zone = form
+        .time_zone
+        .as_deref()
+        .map(time_zone::named)
+        .transpose()?;
     let credentials = client.prove(&app).await?;
     let activated = to_the_end(async move {
-        let (tenant, token) = (&caller.tenant.id, &caller.token.id);
-        if !app.vault.activate(tenant, token, &credentials).await? {
-            return Err(Problem::unauthorized());
+        let (tenant, token) = (&caller.tenant, &caller.token.id);
+        let actor = actor(&app, &caller).await?;
+        store(&app, tenant, &actor, &credentials, Some(token)).await?;
+        if let Some(zone) = &zone {
+            set_time_zone(&app, &tenant.id, &actor, zone).await?;
         }
-        // A running child has the former connection's token and records.
-        app.children.stop(tenant).await;
-        noted(&app, &caller, &credentials).await?;
         finished(&app, &caller, credentials.account).await
     })
     .await?;
@@ -98,37 +107,63 @@ pub async fn activate(
 /// The holder of an activation token, which may try so often.
 pub(super) async fn allowed(app: &App, headers: &HeaderMap) -> Result<Caller, Problem> {
     let caller = Caller::with(app, headers, &[Kind::Activation]).await?;
+    take_proof(app, &caller.token.id).await?;
+    Ok(caller)
+}
+
+/// Counts a proof; `whom` is a token, or a member who is signed in.
+pub(super) async fn take_proof(app: &App, whom: &str) -> Result<(), Problem> {
     let now = app.clock.now();
-    match crate::limits::take(&app.store, PROOFS, &caller.token.id, now).await? {
+    match crate::limits::take(&app.store, PROOFS, whom, now).await? {
         Some(reached) => Err(Problem::too_many(reached.seconds)),
-        None => Ok(caller),
+        None => Ok(()),
     }
 }
 
-/// For the audit log.
-pub(super) async fn noted(
+/// Stores what was proven, and uses up the activation token if there is one in hand.
+pub(super) async fn store(
     app: &App,
-    caller: &Caller,
+    tenant: &Tenant,
+    actor: &str,
+    credentials: &NewCredentials,
+    activation: Option<&str>,
+) -> Result<(), Problem> {
+    match activation {
+        Some(token) => {
+            if !app.vault.activate(&tenant.id, token, credentials).await? {
+                return Err(Problem::unauthorized());
+            }
+        }
+        None => app.vault.replace(&tenant.id, credentials).await?,
+    }
+    note(app, tenant, actor, credentials).await
+}
+
+/// For the audit log.
+async fn note(
+    app: &App,
+    tenant: &Tenant,
+    actor: &str,
     credentials: &NewCredentials,
 ) -> Result<(), Problem> {
-    let again = caller.tenant.activated_at.is_some();
+    let again = tenant.activated_at.is_some();
     let entry = Entry {
         at: app.clock.now(),
-        actor: actor(app, caller).await?,
+        actor: actor.to_owned(),
         action: if again {
             "tenant.reconnect"
         } else {
             "tenant.activate"
         }
         .to_owned(),
-        tenant_id: Some(caller.tenant.id.clone()),
+        tenant_id: Some(tenant.id.clone()),
         before: None,
         after: Some(serde_json::json!({"kind": credentials.kind.word()}).to_string()),
     };
     Ok(app.store.note(&entry).await?)
 }
 
-async fn actor(app: &App, caller: &Caller) -> Result<String, Problem> {
+pub(super) async fn actor(app: &App, caller: &Caller) -> Result<String, Problem> {
     let id = caller.token.member_id.as_deref().unwrap_or_default();
     let member = app.store.member(&caller.tenant.id, id).await?;
     Ok(member.map_or_else(|| "system".to_owned(), |member| member.email))

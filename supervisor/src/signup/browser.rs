@@ -1,41 +1,40 @@
-//! Step three by the browser: a person allows an OAuth App at Service Fusion, which sends the browser back here.
+//! Step three by the browser: a person allows an OAuth App at Service Fusion, which sends the browser to `callback`.
 
 use std::sync::Arc;
 
-use askama::Template;
-use axum::{
-    extract::{Query, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{Html, IntoResponse, Response},
-};
+use axum::{extract::State, http::HeaderMap};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    activate::{Activated, Credentials, allowed, finished, noted},
+    activate::{Activated, Credentials, actor, allowed, finished},
     proof::Client,
 };
 use crate::{
+    account::set_time_zone,
     app::App,
     error::{Problem, ProblemDetails},
     store::BrowserGrant,
+    time_zone,
     tokens::{self, Kind},
     web::{Caller, Json, to_the_end},
 };
 
 /// How long a consent may take.
 const LIFE: i64 = 10 * 60_000;
-const ACTIVATED: &str = "activated";
+pub(super) const ACTIVATED: &str = "activated";
+/// What the activation token of a person is called who is signed in to the pages.
+pub(super) const PAGE: &str = "activation page";
 /// What pending secrets are sealed under is derived with this from the master key.
-const PENDING: &str = "sf-supervisor browser grants";
+pub(super) const PENDING: &str = "sf-supervisor browser grants";
 
 /// Where to send the person.
 #[derive(Serialize, ToSchema)]
 pub struct Begun {
     /// Service Fusion's page that asks for consent.
-    authorize_url: String,
+    pub(super) authorize_url: String,
     /// What the OAuth App must have as its redirect address.
     redirect_uri: String,
     /// Seconds for which it is good.
@@ -72,6 +71,15 @@ pub async fn begin(
 ) -> Result<axum::Json<Begun>, Problem> {
     let caller = allowed(&app, &headers).await?;
     let client = Client::new(&form.client_id, &form.client_secret)?;
+    if let Some(zone) = form.time_zone.as_deref() {
+        let (zone, actor) = (time_zone::named(zone)?, actor(&app, &caller).await?);
+        set_time_zone(&app, &caller.tenant.id, &actor, &zone).await?;
+    }
+    Ok(axum::Json(begun(&app, &caller, &client).await?))
+}
+
+/// Keeps what the person's consent needs later.
+pub(super) async fn begun(app: &App, caller: &Caller, client: &Client) -> Result<Begun, Problem> {
     // 256 random bits; that it looks like an activation token does no harm, for it is none.
     let state = tokens::generate(Kind::Activation)?;
     let now = app.clock.now();
@@ -88,14 +96,14 @@ pub async fn begin(
         client_secret: seal("client_secret", &client.secret)?,
         key_id: master.id(),
         state_hash: state.hash.clone(),
-        token_id: caller.token.id,
-        tenant_id: caller.tenant.id,
+        token_id: caller.token.id.clone(),
+        tenant_id: caller.tenant.id.clone(),
         created_at: now,
         expires_at: now + LIFE,
         outcome: None,
     };
     app.store.add_browser_grant(&grant).await?;
-    let redirect_uri = redirect_uri(&app);
+    let redirect_uri = redirect_uri(app);
     let authorize_url = url::Url::parse_with_params(
         &format!("{}/oauth/authorize", app.config.api_url),
         [
@@ -106,106 +114,11 @@ pub async fn begin(
         ],
     )
     .map_err(|_| Problem::internal())?;
-    Ok(axum::Json(Begun {
+    Ok(Begun {
         authorize_url: authorize_url.into(),
         redirect_uri,
         expires_in: (LIFE / 1000).unsigned_abs(),
-    }))
-}
-
-/// What Service Fusion sends the browser back with.
-#[derive(Deserialize)]
-pub struct Answer {
-    code: Option<String>,
-    state: Option<String>,
-}
-
-/// Where the browser comes back to
-///
-/// A small page for the person; the result is at `GET /api/activate`.
-#[utoipa::path(
-    get, path = "/api/activate/callback", tag = "sign-up",
-    params(("code" = Option<String>, Query), ("state" = String, Query), ("error" = Option<String>, Query)),
-    responses(
-        (status = 200, description = "A page", body = String, content_type = "text/html"),
-        (status = 400, description = "A page that says what went wrong", body = String, content_type = "text/html"),
-    )
-)]
-pub async fn callback(
-    State(app): State<Arc<App>>,
-    answer: Result<Query<Answer>, axum::extract::rejection::QueryRejection>,
-) -> Response {
-    // Twice the same parameter does not come from Service Fusion.
-    let Ok(Query(answer)) = answer else {
-        return page(&Problem::invalid("The address is not as Service Fusion makes it.").into());
-    };
-    match to_the_end(async move { complete(&app, answer).await }).await {
-        Ok(()) => page(&Page {
-            good: true,
-            title: "Service Fusion is connected",
-            text: "You can close this page and go back to where you came from.".to_owned(),
-        }),
-        Err(problem) => page(&problem.into()),
-    }
-}
-
-async fn complete(app: &App, answer: Answer) -> Result<(), Problem> {
-    let over = || {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "expired",
-            "This consent was used before, or took longer than ten minutes. Begin again where you came from.",
-        )
-    };
-    let state = answer.state.ok_or_else(over)?;
-    let now = app.clock.now();
-    let grant = app
-        .store
-        .take_browser_grant(&tokens::hash(&state), now)
-        .await?
-        .ok_or_else(over)?;
-    let done = connect(app, &grant, answer.code.map(SecretString::from)).await;
-    let outcome = done
-        .as_ref()
-        .map_or_else(|problem| problem.code, |()| ACTIVATED);
-    app.store
-        .finish_browser_grant(&grant.state_hash, outcome)
-        .await?;
-    done
-}
-
-async fn connect(
-    app: &App,
-    grant: &BrowserGrant,
-    code: Option<SecretString>,
-) -> Result<(), Problem> {
-    let caller = Caller::of_token(app, &grant.token_id)
-        .await?
-        .ok_or_else(Problem::unauthorized)?;
-    let code = code.ok_or_else(|| {
-        Problem::new(
-            StatusCode::BAD_REQUEST,
-            "access_denied",
-            "Service Fusion was not allowed to connect. Nothing was stored; begin again if that was a mistake.",
-        )
-    })?;
-    let master = app.master.with_id(&grant.key_id);
-    let key = master.ok_or_else(Problem::internal)?.derive(PENDING);
-    let open = |column, sealed: &str| {
-        let sealed = STANDARD.decode(sealed).unwrap_or_default();
-        let plain = key
-            .open(&sealed, &place(&grant.state_hash, column))
-            .map_err(|_| Problem::internal())?;
-        let text = std::str::from_utf8(&plain).map_err(|_| Problem::internal())?;
-        Ok::<_, Problem>(SecretString::from(text.to_owned()))
-    };
-    let client = Client {
-        id: open("client_id", &grant.client_id)?,
-        secret: open("client_secret", &grant.client_secret)?,
-    };
-    let credentials = client.prove_code(app, &code, &redirect_uri(app)).await?;
-    app.vault.replace(&caller.tenant.id, &credentials).await?;
-    noted(app, &caller, &credentials).await
+    })
 }
 
 /// How it goes
@@ -260,49 +173,10 @@ async fn handed_out(app: &App, caller: &Caller) -> Result<Activated, Problem> {
     finished(app, caller, account.unwrap_or_default()).await
 }
 
-fn redirect_uri(app: &App) -> String {
+pub(super) fn redirect_uri(app: &App) -> String {
     format!("{}/api/activate/callback", app.config.public_url)
 }
 
-fn place(state_hash: &str, column: &str) -> String {
+pub(super) fn place(state_hash: &str, column: &str) -> String {
     format!("sf-supervisor browser grant 1\n{column}\n{state_hash}")
-}
-
-#[derive(Template)]
-#[template(path = "signup/callback.html")]
-struct Page {
-    good: bool,
-    title: &'static str,
-    text: String,
-}
-
-impl From<Problem> for Page {
-    fn from(problem: Problem) -> Self {
-        Self {
-            good: false,
-            title: "Service Fusion is not connected",
-            text: problem.detail.into_owned(),
-        }
-    }
-}
-
-fn page(page: &Page) -> Response {
-    let Ok(html) = page.render() else {
-        return Problem::internal().into_response();
-    };
-    let status = if page.good {
-        StatusCode::OK
-    } else {
-        StatusCode::BAD_REQUEST
-    };
-    let headers = [
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, Html(html)).into_response()
 }

@@ -13,7 +13,7 @@ use crate::{
     error::{Problem, ProblemDetails},
     one_time_codes::{Refused, Use},
     store::{Entry, Member, NewToken},
-    tokens::{self, Kind},
+    tokens::{self, Kind, New},
     web::{Json, Source, to_the_end},
 };
 
@@ -68,18 +68,40 @@ async fn confirmed(
     source: Source,
     otp: &str,
 ) -> Result<Confirmed, Problem> {
-    let company = app
-        .codes
-        .check(email, &source.network(), otp, Use::Spend)
-        .await?;
-    let owner = owner(app, email, company).await?;
+    let owner = proven(app, email, source, otp).await?;
+    let (new, _) = activation(app, &owner, "activation").await?;
+    Ok(Confirmed {
+        tenant_id: owner.tenant_id,
+        activation_token: new.token.expose_secret().to_owned(),
+        expires_in: ACTIVATION_LIFE.as_secs(),
+    })
+}
+
+/// Spends the code and tells whose it was.
+pub(super) async fn proven(
+    app: &App,
+    email: &Email,
+    source: Source,
+    otp: &str,
+) -> Result<Member, Problem> {
+    let network = source.network();
+    let company = app.codes.check(email, &network, otp, Use::Spend).await?;
+    owner(app, email, company).await
+}
+
+/// An activation token of an owner, and its id.
+pub(super) async fn activation(
+    app: &App,
+    owner: &Member,
+    name: &str,
+) -> Result<(New, String), Problem> {
     let new = tokens::generate(Kind::Activation)?;
     let now = app.clock.now();
     let token = NewToken {
         tenant_id: &owner.tenant_id,
         member_id: Some(&owner.id),
         kind: Kind::Activation,
-        name: "activation",
+        name,
         hash: &new.hash,
         client: None,
         form: None,
@@ -87,12 +109,8 @@ async fn confirmed(
         created_at: now,
         expires_at: Some(now + i64::try_from(ACTIVATION_LIFE.as_millis()).unwrap_or(0)),
     };
-    app.store.add_token(&token).await?;
-    Ok(Confirmed {
-        tenant_id: owner.tenant_id,
-        activation_token: new.token.expose_secret().to_owned(),
-        expires_in: ACTIVATION_LIFE.as_secs(),
-    })
+    let id = app.store.add_token(&token).await?;
+    Ok((new, id))
 }
 
 /// The owner that the address is, or becomes.

@@ -53,7 +53,7 @@ impl Client {
             oauth::client_credentials(&app.http, origin, self.id.expose_secret(), &self.secret)
                 .await;
         let grant = grant.map_err(|problem| {
-            refused(problem, "Copy the client id and secret again from Service Fusion: Settings, Developer Settings, OAuth Consumer. An OAuth App's id and secret work only by the browser.")
+            refused(problem, "Copy the client id and secret again from Service Fusion: My Office > Developer Settings > OAuth Consumer. An OAuth App's id and secret work only by the browser.")
         })?;
         self.proven(app, Kind::ClientCredentials, grant).await
     }
@@ -71,7 +71,7 @@ impl Client {
             oauth::authorization_code(&app.http, origin, id, &self.secret, code, redirect_uri)
                 .await;
         let grant = grant.map_err(|problem| {
-            refused(problem, "Copy the client id and secret again from Service Fusion: Settings, Developer Settings, OAuth Apps, and begin again.")
+            refused(problem, "Copy the client id and secret again from Service Fusion: My Office > Developer Settings > Connected Apps, and begin again.")
         })?;
         if grant.refresh_token.is_none() {
             return Err(rejected(
@@ -106,7 +106,7 @@ fn unavailable(reason: &str) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "upstream_unavailable",
-        "Service Fusion cannot be reached right now, so the credentials could not be tried. Nothing was stored; try again in a minute with the same activation token.",
+        "Service Fusion cannot be reached right now, so the credentials could not be tried. Nothing was stored; try again in a minute; there is no need to begin anew.",
     )
     .retry_after(30)
 }

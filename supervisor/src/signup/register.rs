@@ -48,10 +48,19 @@ pub async fn register(
 ) -> Result<(StatusCode, axum::Json<CodeSent>), Problem> {
     let company = company_name(&form.company)?;
     let email = Email::parse(&form.email).map_err(Problem::from)?;
-    let code = app
-        .codes
-        .create(&email, &source.network(), Some(&company))
-        .await?;
+    send_code(&app, source, email, &company).await?;
+    Ok((StatusCode::ACCEPTED, axum::Json(CodeSent::now())))
+}
+
+/// Writes to the address; what the mail says depends on whether it is known, and nothing else does.
+pub(super) async fn send_code(
+    app: &App,
+    source: Source,
+    email: Email,
+    company: &str,
+) -> Result<(), Problem> {
+    let network = source.network();
+    let code = app.codes.create(&email, &network, Some(company)).await?;
     let kind = match app.store.owned_tenant(email.as_str()).await? {
         Some(known) => Kind::Known {
             company: known.company,
@@ -64,11 +73,11 @@ pub async fn register(
         kind,
         good_for: one_time_codes::LIFE,
     });
-    Ok((StatusCode::ACCEPTED, axum::Json(CodeSent::now())))
+    Ok(())
 }
 
 /// A company's name is shown to its people in mails and on pages, so it must be a name and nothing else.
-fn company_name(text: &str) -> Result<String, Problem> {
+pub(super) fn company_name(text: &str) -> Result<String, Problem> {
     let name = text.trim();
     let length = name.chars().count();
     if length == 0 || length > LONGEST_COMPANY {

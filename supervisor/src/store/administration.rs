@@ -60,6 +60,8 @@ pub enum Change<'a> {
     },
     Resume,
     Note(&'a str),
+    /// An IANA name.
+    TimeZone(&'a str),
     /// With everything that is kept of it but the audit log.
     Delete,
 }
@@ -71,6 +73,7 @@ impl Change<'_> {
             Self::Suspend { .. } => "tenant.suspend",
             Self::Resume => "tenant.resume",
             Self::Note(_) => "tenant.note",
+            Self::TimeZone(_) => "tenant.time_zone",
             Self::Delete => "tenant.delete",
         }
     }
@@ -85,6 +88,7 @@ impl Change<'_> {
                 json!({"suspended": tenant.suspended_at.is_some(), "why": tenant.suspended_why})
             }
             Self::Note(_) => json!({"note": tenant.note}),
+            Self::TimeZone(_) => json!({"time_zone": tenant.time_zone}),
             Self::Delete => json!({"company": tenant.company, "tier": tenant.tier}),
         }
     }
@@ -250,6 +254,9 @@ async fn apply(
         Change::Note(text) => sqlx::query("UPDATE tenants SET note = $2 WHERE id = $1")
             .bind(id)
             .bind(text),
+        Change::TimeZone(name) => sqlx::query("UPDATE tenants SET time_zone = $2, setup = setup + 1 WHERE id = $1")
+            .bind(id)
+            .bind(name),
         Change::Delete => {
             sqlx::query("DELETE FROM codes WHERE email IN (SELECT email FROM members WHERE tenant_id = $1)")
                 .bind(id)

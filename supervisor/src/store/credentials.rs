@@ -107,11 +107,13 @@ impl Store {
                 return Ok(Replaced::NotActivated);
             }
         }
-        sqlx::query("UPDATE tenants SET activated_at = COALESCE(activated_at, $2) WHERE id = $1")
-            .bind(&new.tenant_id)
-            .bind(new.updated_at)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query(
+            "UPDATE tenants SET activated_at = COALESCE(activated_at, $2), setup = setup + 1 WHERE id = $1",
+        )
+        .bind(&new.tenant_id)
+        .bind(new.updated_at)
+        .execute(&mut *transaction)
+        .await?;
         sqlx::query(
             "INSERT INTO credentials (tenant_id, kind, key_id, client_id, client_secret, refresh_token, access_token, \
              account, expires_at, life, generation, created_at, updated_at) \
@@ -137,6 +139,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
+        self.changed();
         Ok(Replaced::Done)
     }
 

@@ -47,7 +47,7 @@ const TOKENS: &str = "(SELECT id, tenant_id, member_id, kind, name, client, form
     WHERE a.hash = $1) k";
 const HOLDER: &str = "k.id, k.tenant_id, k.member_id, k.kind, k.name, k.client, k.form, k.scopes, k.created_at, \
     k.expires_at, k.last_used_at, k.used_at, k.revoked_at, k.resource, n.company, n.tier, n.limits, n.note, \
-    n.created_at AS since, n.activated_at, n.suspended_at, n.suspended_why, n.seen_at";
+    n.created_at AS since, n.activated_at, n.suspended_at, n.suspended_why, n.seen_at, n.time_zone, n.setup";
 const GOOD: &str =
     "k.revoked_at IS NULL AND k.used_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)";
 
@@ -215,6 +215,8 @@ fn holder(row: &Row) -> Result<Holder> {
             suspended_at: row.try_get("suspended_at")?,
             suspended_why: row.try_get("suspended_why")?,
             seen_at: row.try_get("seen_at")?,
+            time_zone: row.try_get("time_zone")?,
+            setup: row.try_get("setup")?,
         },
     })
 }

@@ -22,9 +22,30 @@ pub struct Tenant {
     pub suspended_why: Option<String>,
     /// Its last request.
     pub seen_at: Option<i64>,
+    /// IANA name; unknown until somebody says it.
+    pub time_zone: Option<String>,
+    /// Grows with what its sf-mcp must be started anew for.
+    pub setup: i64,
 }
 
-pub(super) const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at";
+pub(super) const COLUMNS: &str = "id, company, tier, limits, note, created_at, activated_at, suspended_at, suspended_why, seen_at, time_zone, setup";
+
+/// What a company's sf-mcp is started for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setup<'a> {
+    /// Grows with every change.
+    pub number: i64,
+    pub time_zone: Option<&'a str>,
+}
+
+impl Tenant {
+    pub fn setup(&self) -> Setup<'_> {
+        Setup {
+            number: self.setup,
+            time_zone: self.time_zone.as_deref(),
+        }
+    }
+}
 
 impl Store {
     pub async fn tenant(&self, id: &str) -> Result<Option<Tenant>> {
@@ -85,5 +106,7 @@ pub(super) fn tenant(row: &Row) -> Result<Tenant> {
         suspended_at: row.try_get("suspended_at")?,
         suspended_why: row.try_get("suspended_why")?,
         seen_at: row.try_get("seen_at")?,
+        time_zone: row.try_get("time_zone")?,
+        setup: row.try_get("setup")?,
     })
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
-use sf_supervisor::children;
+use sf_supervisor::{children, store::Setup};
 
 use super::{
     ask, company, modern, post,
@@ -84,11 +84,15 @@ async fn a_child_that_dies_again_and_again_is_given_a_rest() {
     let diary = Diary::new();
     let children = diary.children(&["exit"], keep(10, Duration::from_mins(10)));
     for _ in 0..3 {
-        let problem = children.get("ten_1").await.unwrap_err();
+        let problem = children.get("ten_1", Setup::default()).await.unwrap_err();
         assert!(matches!(problem, children::Error::Child(_)), "{problem}");
     }
     for _ in 0..50 {
-        let problem = children.get("ten_1").await.unwrap_err().to_string();
+        let problem = children
+            .get("ten_1", Setup::default())
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(problem.contains("failed 3 times in a row"), "{problem}");
     }
     assert_eq!(diary.who("started").len(), 3);
@@ -102,7 +106,11 @@ async fn a_child_that_dies_again_and_again_is_given_a_rest() {
 async fn a_child_that_does_not_serve_is_ended_at_once() {
     let diary = Diary::new();
     let children = diary.children(&["refuse"], keep(10, Duration::from_mins(10)));
-    let problem = children.get("ten_1").await.unwrap_err().to_string();
+    let problem = children
+        .get("ten_1", Setup::default())
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(problem.contains("does not speak MCP"), "{problem}");
     gone(diary.who("started")[0]).await;
 }
@@ -112,10 +120,11 @@ async fn a_caller_who_leaves_during_the_start_neither_ends_it_nor_loses_it() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(10, Duration::from_mins(10)));
     for _ in 0..5 {
-        let left = tokio::time::timeout(Duration::ZERO, children.get("ten_1")).await;
+        let left =
+            tokio::time::timeout(Duration::ZERO, children.get("ten_1", Setup::default())).await;
         assert!(left.is_err());
     }
-    let child = children.get("ten_1").await.unwrap();
+    let child = children.get("ten_1", Setup::default()).await.unwrap();
     assert_eq!(diary.who("started"), [child.process()]);
     children.drain().await;
     assert!(is_gone(child.process()));
@@ -125,13 +134,13 @@ async fn a_caller_who_leaves_during_the_start_neither_ends_it_nor_loses_it() {
 async fn draining_ends_a_child_that_is_just_starting() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(10, Duration::from_mins(10)));
-    let left = tokio::time::timeout(Duration::ZERO, children.get("ten_1")).await;
+    let left = tokio::time::timeout(Duration::ZERO, children.get("ten_1", Setup::default())).await;
     assert!(left.is_err());
     diary.written("started", 1).await;
     children.drain().await;
     assert!(is_gone(diary.who("started")[0]));
     assert_eq!(
-        children.get("ten_1").await.unwrap_err(),
+        children.get("ten_1", Setup::default()).await.unwrap_err(),
         children::Error::Stopping
     );
 }
@@ -140,7 +149,7 @@ async fn draining_ends_a_child_that_is_just_starting() {
 async fn callers_who_come_together_wait_for_one_start() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(10, Duration::from_mins(10)));
-    let all = (0..50).map(|_| children.get("ten_1"));
+    let all = (0..50).map(|_| children.get("ten_1", Setup::default()));
     let processes: HashSet<u32> = futures_util::future::join_all(all)
         .await
         .into_iter()
@@ -156,7 +165,9 @@ async fn there_are_never_more_children_than_allowed() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(4, Duration::from_mins(10)));
     let names: Vec<String> = (0..12).map(|number| format!("ten_{number}")).collect();
-    let all = names.iter().map(|name| children.get(name));
+    let all = names
+        .iter()
+        .map(|name| children.get(name, Setup::default()));
     let outcomes = futures_util::future::join_all(all).await;
     assert!(children.list().len() <= 4, "{:?}", children.list());
     for outcome in outcomes {
@@ -168,7 +179,7 @@ async fn there_are_never_more_children_than_allowed() {
     // One after another everybody is served, and those who wait longest make room.
     for round in 0..2 {
         for name in &names {
-            let child = children.get(name).await;
+            let child = children.get(name, Setup::default()).await;
             assert!(child.is_ok(), "round {round}: {child:?}");
             assert!(children.list().len() <= 4);
         }
@@ -188,14 +199,14 @@ async fn there_are_never_more_children_than_allowed() {
 async fn a_busy_child_makes_no_room() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(1, Duration::from_mins(10)));
-    let busy = children.get("ten_1").await.unwrap();
+    let busy = children.get("ten_1", Setup::default()).await.unwrap();
     let call = busy.call(None, hold).await.unwrap();
     assert_eq!(
-        children.get("ten_2").await.unwrap_err(),
+        children.get("ten_2", Setup::default()).await.unwrap_err(),
         children::Error::Full(1)
     );
     drop(call);
-    let next = children.get("ten_2").await.unwrap();
+    let next = children.get("ten_2", Setup::default()).await.unwrap();
     assert_ne!(next.process(), busy.process());
     busy.stop().await;
     assert!(is_gone(busy.process()));
@@ -212,14 +223,14 @@ fn hold(id: u64) -> Vec<u8> {
 async fn a_child_that_nobody_asks_ends_and_comes_back_when_asked() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(10, Duration::from_millis(200)));
-    let idle = children.get("ten_1").await.unwrap();
-    let busy = children.get("ten_2").await.unwrap();
+    let idle = children.get("ten_1", Setup::default()).await.unwrap();
+    let busy = children.get("ten_2", Setup::default()).await.unwrap();
     let _call = busy.call(None, hold).await.unwrap();
     gone(idle.process()).await;
     assert!(runs(busy.process()));
     // Ended on purpose, it has not failed: it comes back as often as is needed.
     for _ in 0..4 {
-        let child = children.get("ten_1").await.unwrap();
+        let child = children.get("ten_1", Setup::default()).await.unwrap();
         gone(child.process()).await;
     }
     children.drain().await;

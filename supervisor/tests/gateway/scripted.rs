@@ -32,6 +32,17 @@ impl Scripted {
         .await;
         Self { service, diary }
     }
+
+    /// Another replica, whose children write into the same diary (PostgreSQL only).
+    pub(super) async fn replica(&self) -> Service {
+        assert!(self.service.around.database.is_postgres());
+        let arguments = self.diary.arguments(&[]);
+        Service::over(Arc::clone(&self.service.around), |config| {
+            config.child = python();
+            config.child_arguments = arguments;
+        })
+        .await
+    }
 }
 
 /// What the children wrote down.

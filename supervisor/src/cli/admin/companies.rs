@@ -12,6 +12,7 @@ use crate::{
     },
     config::{Limits, Tier},
     store::{By, Change, Changed, Overview, Sum, Tenant, parsed},
+    time_zone,
     tokens::Kind,
     usage::period::Period,
 };
@@ -174,6 +175,13 @@ fn summary(desk: &Desk, one: &Overview) -> Vec<(&'static str, String)> {
         ("created", time(tenant.created_at)),
         ("activated", at(tenant.activated_at)),
         ("last seen", at(tenant.seen_at)),
+        (
+            "time zone",
+            tenant
+                .time_zone
+                .clone()
+                .unwrap_or_else(|| "not known: this server's".to_owned()),
+        ),
         ("note", tenant.note.clone()),
     ]
 }
@@ -190,6 +198,7 @@ fn described(desk: &Desk, one: &Overview) -> Value {
         "limits": limits_of(desk, tenant),
         "own_limits": parsed(tenant.limits.as_deref()),
         "note": tenant.note,
+        "time_zone": tenant.time_zone,
         "created_at": moment(Some(tenant.created_at)),
         "activated_at": moment(tenant.activated_at),
         "suspended_at": moment(tenant.suspended_at),
@@ -297,6 +306,15 @@ pub(super) async fn note(desk: &Desk, named: &str, text: &str) -> Result<Shown, 
     Ok(outcome(desk, &text, &one, &changed))
 }
 
+pub(super) async fn time_zone(desk: &Desk, named: &str, zone: &str) -> Result<Shown, Failure> {
+    let zone =
+        time_zone::named(zone).map_err(|problem| Failure::usage(problem.detail.into_owned()))?;
+    let one = desk.find(named).await?;
+    let changed = desk.change(&one, Change::TimeZone(&zone)).await?;
+    let text = format!("For {} it is now the time of {zone}.", one.tenant.company);
+    Ok(outcome(desk, &text, &one, &changed))
+}
+
 pub(super) async fn delete(desk: &Desk, named: &str, company: &str) -> Result<Shown, Failure> {
     let one = desk.find(named).await?;
     if one.tenant.company != company {
@@ -325,6 +343,7 @@ fn outcome(desk: &Desk, text: &str, one: &Overview, changed: &Changed) -> Shown 
             "tier": tenant.tier,
             "limits": limits_of(desk, tenant),
             "note": tenant.note,
+            "time_zone": tenant.time_zone,
             "suspended_at": moment(tenant.suspended_at),
             "suspended_why": tenant.suspended_why,
         })

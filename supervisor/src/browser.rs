@@ -4,25 +4,26 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
-use super::params::Params;
-use crate::{app::App, email::Email, error::Problem, tokens};
+use crate::{
+    app::App, email::Email, error::Problem, master_key::MasterKeys, params::Params, tokens,
+};
 
 /// How long a sign-in lasts.
 const LIFE: i64 = 8 * 3_600_000;
 
 /// A browser by its cookie; forms are bound to it before somebody has signed in, too.
 #[derive(Clone, Debug)]
-pub(super) struct Browser {
+pub struct Browser {
     hash: String,
     /// Who has signed in.
-    pub(super) email: Option<String>,
+    pub email: Option<String>,
     /// The cookie to set, if it is a new one.
     cookie: Option<HeaderValue>,
 }
 
 impl Browser {
     /// The browser of a request; one without a cookie gets a new one.
-    pub(super) async fn of(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub async fn of(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
         let Some(value) = value(app, headers) else {
             return Self::fresh(app);
         };
@@ -35,17 +36,14 @@ impl Browser {
         })
     }
 
-    /// The browser of a form: it must come from a page of ours that was given to this browser for this request.
-    pub(super) async fn posted(
-        app: &App,
-        headers: &HeaderMap,
-        form: &Params,
-    ) -> Result<Self, Problem> {
+    /// The browser of a form: it must come from a page of ours that was given to this browser for this request. What
+    /// the field `request` says is for the caller to judge: an OAuth request, or the form's own path.
+    pub async fn posted(app: &App, headers: &HeaderMap, form: &Params) -> Result<Self, Problem> {
         let stale = || {
             Problem::new(
                 axum::http::StatusCode::FORBIDDEN,
                 "foreign_form",
-                "This form is not from a page that this service gave your browser, or cookies are switched off. Go back to your AI client and connect again.",
+                "This form is not from a page that this service gave your browser, or cookies are switched off. Go back to where you came from, load that page again and try once more.",
             )
         };
         if !is_own_page(app, headers) || value(app, headers).is_none() {
@@ -62,12 +60,20 @@ impl Browser {
     }
 
     /// What a form must carry that this browser sends about this request.
-    pub(super) fn form_token(&self, app: &App, request: &str) -> String {
+    pub fn form_token(&self, app: &App, request: &str) -> String {
         app.master.form_token(&self.hash, request)
     }
 
+    /// Makes the tokens of a page's forms.
+    pub fn forms(&self, app: &App) -> Forms {
+        Forms {
+            master: app.master.clone(),
+            browser: self.hash.clone(),
+        }
+    }
+
     /// Somebody has signed in: the browser gets another cookie, so that one planted before is worth nothing.
-    pub(super) async fn sign_in(self, app: &App, email: &Email) -> Result<Self, Problem> {
+    pub async fn sign_in(self, app: &App, email: &Email) -> Result<Self, Problem> {
         let fresh = Self::fresh(app)?;
         let now = app.clock.now();
         app.store
@@ -79,13 +85,13 @@ impl Browser {
         })
     }
 
-    pub(super) async fn sign_out(self, app: &App) -> Result<Self, Problem> {
+    pub async fn sign_out(self, app: &App) -> Result<Self, Problem> {
         app.store.end_session(&self.hash).await?;
         Self::fresh(app)
     }
 
     /// Sets the cookie, if it is a new one.
-    pub(super) fn remember(self, headers: &mut HeaderMap) {
+    pub fn remember(self, headers: &mut HeaderMap) {
         if let Some(cookie) = self.cookie {
             headers.insert(header::SET_COOKIE, cookie);
         }
@@ -107,6 +113,20 @@ impl Browser {
             email: None,
             cookie: Some(cookie),
         })
+    }
+}
+
+/// The forms of one page for one browser.
+#[derive(Clone, Debug)]
+pub struct Forms {
+    master: MasterKeys,
+    browser: String,
+}
+
+impl Forms {
+    /// What the form to that path carries beside the path itself.
+    pub fn token(&self, path: &str) -> String {
+        self.master.form_token(&self.browser, path)
     }
 }
 

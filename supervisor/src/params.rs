@@ -4,10 +4,10 @@ use axum::http::HeaderMap;
 
 /// The parameters in their order.
 #[derive(Clone, Debug)]
-pub(super) struct Params(Vec<(String, String)>);
+pub struct Params(Vec<(String, String)>);
 
 impl Params {
-    pub(super) fn parse(text: &[u8]) -> Self {
+    pub fn parse(text: &[u8]) -> Self {
         let pairs = url::form_urlencoded::parse(text);
         Self(
             pairs
@@ -18,7 +18,7 @@ impl Params {
     }
 
     /// The parameter, unless it comes twice.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub fn get(&self, name: &str) -> Option<&str> {
         let mut found = self.0.iter().filter(|(known, _)| known == name);
         match (found.next(), found.next()) {
             (Some((_, value)), None) => Some(value),
@@ -27,7 +27,7 @@ impl Params {
     }
 
     /// A parameter that comes more than once.
-    pub(super) fn repeated(&self) -> Option<&str> {
+    pub fn repeated(&self) -> Option<&str> {
         let mut names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
@@ -38,7 +38,7 @@ impl Params {
 }
 
 /// Whether the body is a form.
-pub(super) fn is_form(headers: &HeaderMap) -> bool {
+pub fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(axum::http::header::CONTENT_TYPE);
     let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
