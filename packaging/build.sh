@@ -40,8 +40,8 @@ target=${target:-$host}
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 targets=$(cargo metadata --locked --no-deps --format-version 1 |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
-SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
-export SOURCE_DATE_EPOCH
+# For pack.py alone: in the environment of a build it has C libraries compiled anew with each commit.
+epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 
 case $target in
     x86_64-unknown-linux-gnu) platform=linux-x64 ;;
@@ -91,6 +91,11 @@ else
     done
 fi
 
+# The release profile does that by itself.
+if [ "$profile" = dev ]; then
+    strip "$scratch/programs/"*
+fi
+
 cargo build --locked --profile "$profile" --workspace --bins --example packaging
 make() {
     "$targets/$folder/examples/packaging" "$@"
@@ -109,14 +114,17 @@ lay_out() {
 }
 
 lay_out sf-mcp
-python3 packaging/pack.py "$out/sf-mcp-$version-$platform.tar.gz" "$scratch/sf-mcp"
+SOURCE_DATE_EPOCH=$epoch python3 packaging/pack.py "$out/sf-mcp-$version-$platform.tar.gz" "$scratch/sf-mcp"
 if [[ $platform == linux-* && -z $program ]]; then
     lay_out sf-supervisor
     install -m 755 "$scratch/programs/sf-mcp" "$scratch/sf-supervisor/"
     cp supervisor/README.md "$scratch/sf-supervisor/"
     cp -R packaging/systemd "$scratch/sf-supervisor/"
     [ ! -d packaging/nginx ] || cp -R packaging/nginx "$scratch/sf-supervisor/"
-    python3 packaging/pack.py "$out/sf-supervisor-$version-$platform.tar.gz" "$scratch/sf-supervisor"
+    SOURCE_DATE_EPOCH=$epoch python3 packaging/pack.py "$out/sf-supervisor-$version-$platform.tar.gz" "$scratch/sf-supervisor"
 fi
-make extension "${platform%%-*}" "$scratch/programs/sf-mcp$suffix" "$out/service-fusion-$version-$platform.mcpb"
+# No desktop client runs where there is no glibc.
+if [[ $platform != *-musl ]]; then
+    make extension "${platform%%-*}" "$scratch/programs/sf-mcp$suffix" "$out/service-fusion-$version-$platform.mcpb"
+fi
 printf '%s\n' "$out"/*"-$version-$platform".*
