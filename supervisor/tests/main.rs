@@ -17,6 +17,7 @@ mod gateway;
 mod killed;
 mod mail;
 mod oauth;
+mod scale_out;
 mod serving;
 mod signup;
 mod support;

@@ -8,6 +8,7 @@
 pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
+pub(crate) mod nginx;
 mod program;
 mod replica;
 pub(crate) mod service;

@@ -1,0 +1,172 @@
+//! Replicas that are killed, stopped and started again while calls come in.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use serde_json::{Value, json};
+use sf_mcp::{auth::oauth, sandbox};
+
+use super::{LEGACY, MODERN, ScaledOut, is_possible, marked, message};
+use crate::support::until;
+
+const CALLERS: usize = 12;
+
+/// What became of the creates of one caller, by name.
+#[derive(Debug, Default)]
+struct Outcomes {
+    made: Vec<String>,
+    failed: Vec<String>,
+}
+
+/// Creates customers one after another; what fails is not tried again.
+async fn create(scaled: &ScaledOut, caller: usize, token: &str, made: &AtomicUsize) -> Outcomes {
+    let mut outcomes = Outcomes::default();
+    for number in 0..10 {
+        let name = format!("Zq {caller} {number}");
+        let arguments = json!({"name": name, "allow_duplicate": true});
+        let era = if number % 2 == 0 { MODERN } else { LEGACY };
+        let create = message(era, number, "create_customer", &arguments);
+        let told = scaled.call(token, &create).await;
+        let result = &told.body["result"];
+        if result["structuredContent"]["created"] == true {
+            assert_eq!(told.body["id"], number, "{}", told.text);
+            made.fetch_add(1, Ordering::Relaxed);
+            outcomes.made.push(name);
+            continue;
+        }
+        // In words that a client and its model understand.
+        assert!(matches!(told.status, 200 | 502), "{}", told.text);
+        assert_eq!(told.body["error"]["code"], -32603, "{}", told.text);
+        assert_eq!(told.body["error"]["data"]["retry"], "reads only");
+        outcomes.failed.push(name);
+    }
+    outcomes
+}
+
+/// How often each customer's name is in the sandbox.
+async fn customers(scaled: &ScaledOut) -> HashMap<String, usize> {
+    let (http, origin) = (reqwest::Client::new(), scaled.around.sandbox.origin());
+    let secret = sandbox::CLIENT_SECRET.to_owned().into();
+    let grant = oauth::client_credentials(&http, &origin, sandbox::CLIENT_ID, &secret);
+    let token = grant.await.unwrap().access_token;
+    let mut names = HashMap::new();
+    for page in 1.. {
+        let url = format!("{origin}/v1/customers?per-page=50&page={page}");
+        let token = secrecy::ExposeSecret::expose_secret(&token);
+        let answer = http.get(url).bearer_auth(token).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        let items = answer["items"].as_array().unwrap();
+        for item in items {
+            let name = item["customer_name"].as_str().unwrap().to_owned();
+            *names.entry(name).or_default() += 1;
+        }
+        if answer["_meta"]["currentPage"] == answer["_meta"]["pageCount"] {
+            break;
+        }
+    }
+    names
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replica_that_is_killed_fails_its_own_calls_in_words_and_nothing_is_created_twice() {
+    if !is_possible() {
+        return;
+    }
+    let mut scaled = ScaledOut::start().await;
+    let tokens = scaled.connected("owner@example.com", CALLERS).await;
+    let slow = json!([{"match": {"path_contains": "/v1/customers"}, "times": 100_000, "kind": "latency", "ms": 40}]);
+    scaled.faults(&slow).await;
+    // The one that the first caller's calls go to.
+    let first = scaled.call(&tokens[0], &marked(LEGACY, 1, "Elm")).await;
+    assert_eq!(first.status, 200, "{}", first.text);
+    let address = scaled.nginx.served().last().unwrap().to[0].clone();
+    let number = scaled.number_of(&address);
+    let mut victim = scaled.replicas[number].take().unwrap();
+
+    let made = AtomicUsize::new(0);
+    let creating = tokens.iter().enumerate();
+    let creating = creating.map(|(caller, token)| create(&scaled, caller, token, &made));
+    let killing = async {
+        until("some customers", async || {
+            (made.load(Ordering::Relaxed) >= CALLERS).then_some(())
+        })
+        .await;
+        victim.kill();
+    };
+    let (all, ()) = tokio::join!(futures_util::future::join_all(creating), killing);
+    scaled.faults(&json!([])).await;
+    let failed: usize = all.iter().map(|outcomes| outcomes.failed.len()).sum();
+    assert!((1..=CALLERS).contains(&failed), "{all:?}");
+    let customers = customers(&scaled).await;
+    for outcomes in &all {
+        assert!(
+            outcomes.failed.len() <= 1,
+            "the next call succeeds: {outcomes:?}"
+        );
+        for name in &outcomes.made {
+            assert_eq!(customers.get(name), Some(&1), "{name}");
+        }
+        for name in &outcomes.failed {
+            assert!(
+                customers.get(name).is_none_or(|count| *count == 1),
+                "{name}"
+            );
+        }
+    }
+}
+
+/// Calls one after another until told to stop; returns how many there were.
+async fn keep_calling(scaled: &Shared, caller: usize, token: &str, stop: &AtomicBool) -> u64 {
+    let mut calls = 0;
+    while !stop.load(Ordering::Relaxed) {
+        calls += 1;
+        let era = if calls % 2 == 0 { MODERN } else { LEGACY };
+        let mark = format!("Zq {caller} {calls}");
+        let request = super::asked(&scaled.0, &scaled.1, token, &marked(era, calls, &mark));
+        let told = super::told(request).await;
+        assert_eq!(
+            (told.status, &told.body["id"]),
+            (200, &json!(calls)),
+            "{}",
+            told.text
+        );
+        assert!(told.text.contains(&mark), "{}", told.text);
+    }
+    calls
+}
+
+/// A client and the address, while the replicas change hands.
+struct Shared(reqwest::Client, String);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rolling_restart_fails_no_call_and_every_call_is_counted_once() {
+    if !is_possible() {
+        return;
+    }
+    let mut scaled = ScaledOut::start().await;
+    let tokens = scaled.connected("owner@example.com", CALLERS).await;
+    let (shared, stop) = (
+        Shared(scaled.http.clone(), scaled.url.clone()),
+        AtomicBool::new(false),
+    );
+    let calling = tokens.iter().enumerate();
+    let calling = calling.map(|(caller, token)| keep_calling(&shared, caller, token, &stop));
+    let restarting = async {
+        for number in 0..3 {
+            scaled.stop(number).await;
+            scaled.start_again(number).await;
+        }
+        stop.store(true, Ordering::Relaxed);
+    };
+    let (calls, ()) = tokio::join!(futures_util::future::join_all(calling), restarting);
+    assert!(calls.iter().all(|calls| *calls > 0), "{calls:?}");
+    for number in 0..3 {
+        scaled.stop(number).await;
+    }
+    let calls: u64 = calls.into_iter().sum();
+    assert_eq!(scaled.counted().await, i64::try_from(calls).unwrap());
+    let errors = scaled.nginx.errors();
+    assert!(!errors.contains("prematurely closed"), "{errors}");
+}
