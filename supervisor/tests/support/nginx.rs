@@ -122,6 +122,16 @@ impl Nginx {
         log.lines().map(served).collect()
     }
 
+    /// The request with that id, once it is in the log: it gets there after its answer.
+    pub(crate) async fn logged(&self, headers: &reqwest::header::HeaderMap) -> Served {
+        let id = headers["x-request-id"].to_str().unwrap();
+        until("line of the log", async || {
+            let mut served = self.served().into_iter();
+            served.find(|served| served.id == id)
+        })
+        .await
+    }
+
     pub(crate) fn errors(&self) -> String {
         let log = self.folder.path().join("sf-supervisor.error.log");
         std::fs::read_to_string(log).unwrap_or_default()
