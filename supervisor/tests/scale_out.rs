@@ -69,20 +69,21 @@ impl ScaledOut {
             requests_per_window: 0,
             ..sandbox::Options::default()
         };
-        Self::with(options, |_| sf_mcp()).await
+        Self::with(options, |_| sf_mcp(), "").await
     }
 
-    /// `child` gets a folder of its own.
+    /// `child` gets a folder of its own; `more` is for the configuration file.
     pub(crate) async fn with(
         sandbox: sandbox::Options,
         child: impl FnOnce(&Path) -> PathBuf,
+        more: &str,
     ) -> Self {
         let around = Around::new(sandbox).await;
         let folder = tempfile::tempdir().unwrap();
         let child = child(folder.path());
         let limits = "per_minute = 1_000_000\nburst = 1_000_000\nper_day = 100_000_000\n";
-        let tiers = format!("[tiers.unlimited]\n{limits}");
-        std::fs::write(folder.path().join("config.toml"), tiers).unwrap();
+        let file = format!("{more}\n[tiers.unlimited]\n{limits}");
+        std::fs::write(folder.path().join("config.toml"), file).unwrap();
         let ports = Ports::free().await;
         let starting = (0..3).map(|_| {
             let settings = settings(&folder, &child, ports, "127.0.0.1:0");
@@ -126,6 +127,13 @@ impl ScaledOut {
     pub(crate) fn number_of(&self, address: &str) -> usize {
         let mut addresses = self.addresses.iter();
         addresses.position(|known| known == address).unwrap()
+    }
+
+    /// How many requests a replica has answered.
+    pub(crate) fn answers_of(&self, number: usize) -> usize {
+        let (served, address) = (self.nginx.served(), &self.addresses[number]);
+        let its = served.iter().filter(|one| one.to.last() == Some(address));
+        its.count()
     }
 
     pub(crate) async fn company(&self, email: &str) -> Member {

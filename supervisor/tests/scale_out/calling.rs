@@ -16,7 +16,7 @@ async fn both_eras_get_their_answers_from_every_replica() {
         return;
     }
     let scaled = ScaledOut::start().await;
-    let tokens = scaled.connected("owner@example.com", 24).await;
+    let tokens = scaled.connected("owner@example.com", 40).await;
     let calls = tokens.iter().enumerate().map(|(number, token)| {
         let scaled = &scaled;
         async move {
@@ -37,7 +37,7 @@ async fn a_stream_comes_event_by_event_and_a_client_that_leaves_cancels() {
     if !is_possible() {
         return;
     }
-    let scaled = ScaledOut::with(sandbox::Options::default(), scripted).await;
+    let scaled = ScaledOut::with(sandbox::Options::default(), scripted, "").await;
     let owner = scaled.company("owner@example.com").await;
     let token = &scaled.tokens(&owner, 1).await[0];
     let folder = scaled.folder.path();
@@ -107,7 +107,7 @@ async fn many_callers_at_all_replicas_cost_one_refresh() {
         return;
     }
     let scaled = ScaledOut::start().await;
-    let tokens = scaled.connected("owner@example.com", 24).await;
+    let tokens = scaled.connected("owner@example.com", 40).await;
     let database = &scaled.around.database;
     database.run("UPDATE credentials SET expires_at = 1").await;
     let slow = json!([{"match": {"path_contains": "access_token"}, "kind": "latency", "ms": 500}]);
@@ -129,7 +129,7 @@ async fn limits_count_the_clients_address_and_not_what_it_says() {
         return;
     }
     let scaled = ScaledOut::start().await;
-    for last in [2, 3, 4, 5, 6, 7, 8, 9] {
+    for last in 2..18 {
         let client = scaled.nginx.client(Ipv4Addr::new(127, 0, 0, last));
         let form = json!({"company": "Comfort Air", "email": format!("owner{last}@example.com")});
         let request = client
@@ -140,7 +140,7 @@ async fn limits_count_the_clients_address_and_not_what_it_says() {
         assert_eq!(told(request).await.status, 202);
     }
     let counted = String::from_utf8(scaled.around.database.dump().await).unwrap();
-    for last in [2, 9] {
+    for last in [2, 17] {
         assert!(counted.contains(&format!("mails/source/127.0.0.{last}")));
     }
     assert!(!counted.contains("mails/source/127.0.0.1,"));

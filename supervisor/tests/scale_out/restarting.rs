@@ -122,7 +122,8 @@ struct Caller<'a> {
     http: reqwest::Client,
     url: String,
     number: usize,
-    token: &'a str,
+    /// Used in turn: which replica a token leads to is chance.
+    tokens: &'a [String],
 }
 
 impl Caller<'_> {
@@ -133,12 +134,8 @@ impl Caller<'_> {
             calls += 1;
             let era = if calls % 2 == 0 { MODERN } else { LEGACY };
             let mark = format!("Zq {} {calls}", self.number);
-            let request = asked(
-                &self.http,
-                &self.url,
-                self.token,
-                &marked(era, calls, &mark),
-            );
+            let token = &self.tokens[usize::try_from(calls).unwrap() % self.tokens.len()];
+            let request = asked(&self.http, &self.url, token, &marked(era, calls, &mark));
             let told = told(request).await;
             if told.status != 200 || told.body["id"] != calls || !told.text.contains(&mark) {
                 wrong.push(format!("{}: {} {}", told.status, mark, told.text));
@@ -154,16 +151,16 @@ async fn a_rolling_restart_fails_no_call_and_every_call_is_counted_once() {
         return;
     }
     let mut scaled = ScaledOut::start().await;
-    let tokens = scaled.connected("owner@example.com", CALLERS).await;
+    let tokens = scaled.connected("owner@example.com", CALLERS * 4).await;
     let stop = AtomicBool::new(false);
     let callers: Vec<Caller<'_>> = tokens
-        .iter()
+        .chunks(4)
         .enumerate()
-        .map(|(number, token)| Caller {
+        .map(|(number, tokens)| Caller {
             http: scaled.http.clone(),
             url: scaled.url.clone(),
             number,
-            token,
+            tokens,
         })
         .collect();
     let calling = callers.iter().map(|caller| caller.keep_calling(&stop));
@@ -171,6 +168,12 @@ async fn a_rolling_restart_fails_no_call_and_every_call_is_counted_once() {
         for number in 0..3 {
             scaled.stop(number).await;
             scaled.start_again(number).await;
+            // As the site says: not before nginx asks this one again.
+            let before = scaled.answers_of(number);
+            until("calls at the replica", async || {
+                (scaled.answers_of(number) > before).then_some(())
+            })
+            .await;
         }
         stop.store(true, Ordering::Relaxed);
     };
