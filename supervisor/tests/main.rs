@@ -20,6 +20,7 @@ mod oauth;
 mod scale_out;
 mod serving;
 mod signup;
+mod soak;
 mod support;
 mod tiers;
 mod usage;

@@ -1,6 +1,7 @@
 //! Three real replicas on one PostgreSQL, behind a real nginx with the site that operators are given.
 
 use std::{
+    collections::HashMap,
     io::Write as _,
     net::Ipv4Addr,
     os::unix::fs::OpenOptionsExt as _,
@@ -28,8 +29,8 @@ mod joining;
 mod restarting;
 mod site;
 
-const MODERN: &str = "2026-07-28";
-const LEGACY: &str = "2025-11-25";
+pub(crate) const MODERN: &str = "2026-07-28";
+pub(crate) const LEGACY: &str = "2025-11-25";
 /// Where the usual client calls from; nginx itself comes to replicas from 127.0.0.1.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
@@ -55,6 +56,8 @@ pub(crate) struct ScaledOut {
     pub(crate) nginx: Nginx,
     pub(crate) replicas: Vec<Option<Replica>>,
     addresses: Vec<String>,
+    /// Where their figures are.
+    metrics: Vec<String>,
     pub(crate) store: Store,
     child: PathBuf,
     pub(crate) folder: tempfile::TempDir,
@@ -85,9 +88,10 @@ impl ScaledOut {
         let file = format!("{more}\n[tiers.unlimited]\n{limits}");
         std::fs::write(folder.path().join("config.toml"), file).unwrap();
         let ports = Ports::free().await;
-        let starting = (0..3).map(|_| {
-            let settings = settings(&folder, &child, ports, "127.0.0.1:0");
-            Replica::with(&around, settings)
+        let metrics: Vec<String> = (0..3).map(|_| free_address()).collect();
+        let starting = metrics.iter().map(|metrics| {
+            let listen = ["127.0.0.1:0", metrics.as_str()];
+            Replica::with(&around, settings(&folder, &child, ports, listen))
         });
         let replicas = futures_util::future::join_all(starting).await;
         let addresses: Vec<String> = replicas
@@ -101,6 +105,7 @@ impl ScaledOut {
             nginx,
             replicas: replicas.into_iter().map(Some).collect(),
             addresses,
+            metrics,
             store: Store::connect(&around.database.url).await.unwrap(),
             child,
             folder,
@@ -117,8 +122,8 @@ impl ScaledOut {
 
     /// Starts a replica again, where nginx looks for it.
     pub(crate) async fn start_again(&mut self, number: usize) {
-        let address = &self.addresses[number];
-        let settings = settings(&self.folder, &self.child, self.nginx.ports, address);
+        let listen = [&self.addresses[number], &self.metrics[number]].map(String::as_str);
+        let settings = settings(&self.folder, &self.child, self.nginx.ports, listen);
         let replica = Replica::with(&self.around, settings).await;
         self.replicas[number] = Some(replica);
     }
@@ -212,6 +217,17 @@ impl ScaledOut {
         assert_eq!(answer.unwrap().status(), 204);
     }
 
+    /// A figure of a replica, once it is there.
+    pub(crate) async fn metric(&self, number: usize, name: &str) -> i64 {
+        let url = format!("http://{}/metrics", self.metrics[number]);
+        until(name, async || {
+            let text = reqwest::get(&url).await.ok()?.text().await.ok()?;
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.and_then(|number| number.trim().parse().ok())
+        })
+        .await
+    }
+
     pub(crate) fn post(&self, path: &str, body: &Value) -> reqwest::RequestBuilder {
         self.http
             .post(format!("{}{path}", self.url))
@@ -233,16 +249,23 @@ impl ScaledOut {
     }
 }
 
+/// An address that nobody listens on.
+fn free_address() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    free.local_addr().unwrap().to_string()
+}
+
 /// What every replica is told beside what a single service needs.
 fn settings(
     folder: &tempfile::TempDir,
     child: &Path,
     ports: Ports,
-    listen: &str,
+    [listen, metrics]: [&str; 2],
 ) -> impl FnOnce(&mut std::process::Command) {
     move |command| {
         command
             .env("SF_SUPERVISOR_LISTEN", listen)
+            .env("SF_SUPERVISOR_METRICS_LISTEN", metrics)
             .env("SF_SUPERVISOR_PUBLIC_URL", ports.url())
             .env("SF_SUPERVISOR_TRUSTED_PROXIES", "127.0.0.1")
             .env("SF_SUPERVISOR_CONFIG", folder.path().join("config.toml"))
@@ -335,4 +358,33 @@ pub(crate) async fn told(request: reqwest::RequestBuilder) -> Told {
         body: serde_json::from_str(&text).unwrap_or_default(),
         text,
     }
+}
+
+/// A token of the sandbox company itself.
+pub(crate) async fn sandbox_token(scaled: &ScaledOut) -> String {
+    let (http, origin) = (reqwest::Client::new(), scaled.around.sandbox.origin());
+    let secret = sandbox::CLIENT_SECRET.to_owned().into();
+    let grant = oauth::client_credentials(&http, &origin, sandbox::CLIENT_ID, &secret);
+    let token = grant.await.unwrap().access_token;
+    token.expose_secret().to_owned()
+}
+
+/// How often each customer's name is in the sandbox.
+pub(crate) async fn customers(scaled: &ScaledOut) -> HashMap<String, usize> {
+    let (http, origin) = (reqwest::Client::new(), scaled.around.sandbox.origin());
+    let token = sandbox_token(scaled).await;
+    let mut names = HashMap::new();
+    for page in 1.. {
+        let url = format!("{origin}/v1/customers?per-page=50&page={page}");
+        let answer = http.get(url).bearer_auth(&token).send().await.unwrap();
+        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+        for item in answer["items"].as_array().unwrap() {
+            let name = item["customer_name"].as_str().unwrap().to_owned();
+            *names.entry(name).or_default() += 1;
+        }
+        if answer["_meta"]["currentPage"] == answer["_meta"]["pageCount"] {
+            break;
+        }
+    }
+    names
 }

@@ -1,14 +1,10 @@
 //! Replicas that are killed, stopped and started again while calls come in.
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use serde_json::{Value, json};
-use sf_mcp::{auth::oauth, sandbox};
+use serde_json::json;
 
-use super::{LEGACY, MODERN, ScaledOut, asked, is_possible, marked, message, told};
+use super::{LEGACY, MODERN, ScaledOut, asked, customers, is_possible, marked, message, told};
 use crate::support::until;
 
 const CALLERS: usize = 12;
@@ -43,30 +39,6 @@ async fn create(scaled: &ScaledOut, caller: usize, token: &str, made: &AtomicUsi
         outcomes.failed.push(name);
     }
     outcomes
-}
-
-/// How often each customer's name is in the sandbox.
-async fn customers(scaled: &ScaledOut) -> HashMap<String, usize> {
-    let (http, origin) = (reqwest::Client::new(), scaled.around.sandbox.origin());
-    let secret = sandbox::CLIENT_SECRET.to_owned().into();
-    let grant = oauth::client_credentials(&http, &origin, sandbox::CLIENT_ID, &secret);
-    let token = grant.await.unwrap().access_token;
-    let mut names = HashMap::new();
-    for page in 1.. {
-        let url = format!("{origin}/v1/customers?per-page=50&page={page}");
-        let token = secrecy::ExposeSecret::expose_secret(&token);
-        let answer = http.get(url).bearer_auth(token).send().await.unwrap();
-        let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
-        let items = answer["items"].as_array().unwrap();
-        for item in items {
-            let name = item["customer_name"].as_str().unwrap().to_owned();
-            *names.entry(name).or_default() += 1;
-        }
-        if answer["_meta"]["currentPage"] == answer["_meta"]["pageCount"] {
-            break;
-        }
-    }
-    names
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
