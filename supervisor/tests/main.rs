@@ -12,6 +12,7 @@ mod admin;
 mod backup;
 mod broker;
 mod bundles;
+mod capacity;
 mod devices;
 mod gateway;
 mod killed;
