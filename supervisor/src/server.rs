@@ -100,7 +100,7 @@ pub async fn serve_and_leave(
     let all = places.acquire_many(u32::try_from(CONNECTIONS).unwrap_or(u32::MAX));
     let _ = tokio::time::timeout(leaving.linger, all).await;
     leaving.closed.cancel();
-    if tokio::time::timeout(GRACE - leaving.linger, graceful.shutdown())
+    if tokio::time::timeout(GRACE.saturating_sub(leaving.linger), graceful.shutdown())
         .await
         .is_err()
     {

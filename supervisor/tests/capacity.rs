@@ -118,14 +118,14 @@ async fn the_plan_says_what_the_database_sees() {
         .unwrap();
     compared.with("noting which tokens were used");
 
-    let lend = token::lend(service.app.broker.clone(), service.around.sandbox.origin());
-    let lent = async || -> Value { lend(tenant.to_owned(), json!({})).await };
-    assert_eq!(lent().await["status"], 200);
+    let lending = token::lend(service.app.broker.clone(), service.around.sandbox.origin());
+    let ask = async || -> Value { lending(tenant.to_owned(), json!({})).await };
+    assert_eq!(ask().await["status"], 200);
     compared.with("lending an access token");
     let database = &service.around.database;
     database.run("UPDATE credentials SET expires_at = 1").await;
     statements.forget();
-    assert_eq!(lent().await["status"], 200);
+    assert_eq!(ask().await["status"], 200);
     compared.with("renewing an access token");
     let differences = compared.differences;
     assert!(differences.is_empty(), "{}", differences.join("\n"));

@@ -58,12 +58,14 @@ impl Day {
     fn renewed(&self) -> impl Iterator<Item = u32> {
         self.0.iter().flat_map(|calls| {
             let mut good_until = 0;
-            calls.iter().filter_map(move |(at, _)| {
-                (*at >= good_until).then(|| {
+            let mut times = Vec::new();
+            for (at, _) in calls {
+                if *at >= good_until {
                     good_until = at + TOKEN;
-                    *at
-                })
-            })
+                    times.push(*at);
+                }
+            }
+            times
         })
     }
 

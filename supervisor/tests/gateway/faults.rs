@@ -460,7 +460,8 @@ impl Marked {
         let message = self.message();
         let asking = ask(service, token, &message);
         let answered = tokio::time::timeout(Duration::from_secs(50), asking).await;
-        let (status, answer) = answered.expect("nothing hangs");
+        assert!(answered.is_ok(), "{message} hangs");
+        let (status, answer) = answered.unwrap();
         if status == 503 {
             // Two hundred starts at once may leave the database no time.
             assert_eq!(answer["code"], "database_unavailable");
@@ -488,7 +489,8 @@ impl Marked {
             .lines()
             .filter_map(|line| line.strip_prefix("data: "));
         let mut events: Vec<Value> = events.map(|event| event.parse().unwrap()).collect();
-        let last = events.pop().expect("a stream has an end");
+        assert!(!events.is_empty(), "{answer}");
+        let last = events.pop().unwrap();
         for event in events {
             assert_eq!(event["params"]["progressToken"], self.progress_token());
         }

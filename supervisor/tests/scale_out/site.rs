@@ -1,15 +1,27 @@
 //! What nginx itself does: TLS, limits, and answers of its own.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use http_body_util::BodyExt;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use serde_json::json;
-use tokio::net::TcpStream;
+use tokio::{
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream},
+};
 
-use super::{LEGACY, ScaledOut, is_possible, marked, told};
-use crate::support::nginx::NAME;
+use super::{CLIENT, LEGACY, ScaledOut, is_possible, marked, told};
+use crate::support::{
+    nginx::{NAME, Nginx, Ports},
+    until,
+};
 
 #[tokio::test]
 async fn the_site_speaks_http_2_and_sends_browsers_to_tls() {
@@ -121,4 +133,57 @@ async fn without_any_replica_clients_get_json_with_an_id() {
     assert_eq!(page.body["request_id"], served.id);
     assert_eq!(served.status, 502);
     assert!(page.headers.contains_key("strict-transport-security"));
+}
+
+/// Plays a replica that takes requests and dies before it answers; says how many it took.
+async fn taker() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&taken);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = vec![0; 8192];
+            if matches!(stream.read(&mut head).await, Ok(1..)) {
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    });
+    (address, taken)
+}
+
+#[tokio::test]
+async fn nothing_that_was_sent_is_sent_again() {
+    if !is_possible() {
+        return;
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let takers = [taker().await, taker().await, taker().await];
+    let addresses = takers.each_ref().map(|(address, _)| address.clone());
+    let nginx = Nginx::start(Ports::free().await, &addresses).await;
+    let taken = || -> usize {
+        let each = takers.iter().map(|(_, taken)| taken.load(Ordering::SeqCst));
+        each.sum()
+    };
+    let http = nginx.client(CLIENT);
+    for (method, path) in [
+        ("POST", "/mcp"),
+        ("POST", "/api/register"),
+        ("POST", "/oauth/token"),
+        ("POST", "/api/usage"),
+        ("GET", "/api/bundles/env"),
+        ("GET", "/api/activate/callback?code=1"),
+        ("GET", "/oauth/authorize"),
+        ("DELETE", "/api/tenant"),
+    ] {
+        // Replicas that have just failed are left alone for a moment, and the request is not sent at all.
+        let sent = until("a request that is sent", async || {
+            let before = taken();
+            let url = format!("{}{path}", nginx.ports.url());
+            let request = http.request(method.parse().unwrap(), url).body("{}");
+            assert_eq!(told(request).await.status, 502, "{method} {path}");
+            Some(taken() - before).filter(|sent| *sent > 0)
+        });
+        assert_eq!(sent.await, 1, "{method} {path}");
+    }
 }

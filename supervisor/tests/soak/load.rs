@@ -190,11 +190,9 @@ fn last_message(told: &Told) -> Value {
     if !told.body.is_null() {
         return told.body.clone();
     }
-    let events = told
-        .text
-        .lines()
-        .filter_map(|line| line.strip_prefix("data: "));
-    let last = events.last().unwrap_or_default();
+    let mut lines = told.text.lines().rev();
+    let last = lines.find_map(|line| line.strip_prefix("data: "));
+    let last = last.unwrap_or_default();
     serde_json::from_str(last).unwrap_or_default()
 }
 
