@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{Problem, ProblemDetails},
-    store::{self, Change, Token},
+    store::{self, Change, Tenant, Token},
     time_zone,
     tokens::Kind,
     web::{Caller, Json},
@@ -40,8 +40,12 @@ const ENTRIES: i64 = 10_000;
 pub async fn export(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
     caller.owner(&app).await?;
-    let tenant = caller.tenant.id.clone();
-    let head = head(&app, &caller).await?;
+    exported(app, caller.tenant).await
+}
+
+/// All that is kept about a company, as a download.
+pub async fn exported(app: Arc<App>, tenant: Tenant) -> Result<Response, Problem> {
+    let head = head(&app, &tenant).await?;
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (
@@ -50,12 +54,12 @@ pub async fn export(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<R
         ),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    Ok((headers, Body::from_stream(written(app, tenant, &head))).into_response())
+    Ok((headers, Body::from_stream(written(app, tenant.id, &head))).into_response())
 }
 
 /// All but the figures and the single calls.
-async fn head(app: &App, caller: &Caller) -> Result<Value, Problem> {
-    let (store, tenant) = (&app.store, &caller.tenant);
+async fn head(app: &App, tenant: &Tenant) -> Result<Value, Problem> {
+    let store = &app.store;
     let connection = app.vault.head(&tenant.id).await?.map(|head| {
         json!({
             "kind": head.kind.word(), "expires_at": head.expires_at, "ended": head.ended,
@@ -280,18 +284,29 @@ pub async fn remove(
 ) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
     let owner = caller.owner(&app).await?;
-    if form.confirm.trim() != caller.tenant.company {
+    removed(&app, &caller.tenant, &owner.email, &form.confirm).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a company whose name was said again.
+pub async fn removed(
+    app: &App,
+    tenant: &Tenant,
+    actor: &str,
+    confirm: &str,
+) -> Result<(), Problem> {
+    if confirm.trim() != tenant.company {
         return Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "confirmation_required",
             "`confirm` must be the company's name as it is written; nothing was deleted.",
         ));
     }
-    let (id, now) = (&caller.tenant.id, app.clock.now());
+    let now = app.clock.now();
     let deleting = app
         .store
-        .change_tenant(id, Change::Delete, &owner.email, now);
+        .change_tenant(&tenant.id, Change::Delete, actor, now);
     deleting.await?.ok_or_else(Problem::unauthorized)?;
-    app.children.stop(id).await;
-    Ok(StatusCode::NO_CONTENT)
+    app.children.stop(&tenant.id).await;
+    Ok(())
 }

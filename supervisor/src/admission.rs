@@ -289,6 +289,11 @@ impl Admission {
         renewed.unwrap_or_else(|| known.clone())
     }
 
+    /// The tier's name and what holds of it for the company, as people are shown it.
+    pub fn tier_of<'a>(&'a self, tenant: &'a Tenant) -> (&'a str, Tier) {
+        self.tier(tenant)
+    }
+
     /// The tier's name and what holds of it for the company. A tier that the configuration has no more is the default.
     fn tier<'a>(&'a self, tenant: &'a Tenant) -> (&'a str, Tier) {
         let named = self.tiers.get_key_value(&tenant.tier);

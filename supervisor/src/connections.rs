@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     app::App,
     error::{Problem, ProblemDetails},
-    store::Family,
+    store::{Family, Member},
     tokens::Kind,
     web::{Caller, owner_required},
 };
@@ -95,8 +95,14 @@ pub async fn end(
 ) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
     let member = caller.member(&app).await?;
+    ended(&app, &member, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One of the company's connections, if this person may end it.
+pub async fn of_person(app: &App, member: &Member, id: &str) -> Result<Family, Problem> {
     let now = app.clock.now();
-    let families = app.store.families_of(&caller.tenant.id, now).await?;
+    let families = app.store.families_of(&member.tenant_id, now).await?;
     let family = families
         .into_iter()
         .find(|family| family.id == id)
@@ -104,11 +110,18 @@ pub async fn end(
     if !member.is_owner() && family.member_id != member.id {
         return Err(owner_required());
     }
+    Ok(family)
+}
+
+/// Ends it; what it was.
+pub async fn ended(app: &App, member: &Member, id: &str) -> Result<Family, Problem> {
+    let family = of_person(app, member, id).await?;
+    let now = app.clock.now();
     let ended = app
         .store
         .revoke_family(&family, &member.email, "a person ended it", now);
     if ended.await? {
-        Ok(StatusCode::NO_CONTENT)
+        Ok(family)
     } else {
         Err(Problem::not_found("connection"))
     }

@@ -305,16 +305,29 @@ pub async fn revoke(
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Bearer]).await?;
-    let tokens = revocable(&app, &caller.tenant.id).await?;
+    let member = caller.member(&app).await?;
+    revoked(&app, &member, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// One of the company's machines or tokens, if this person may revoke it.
+pub async fn of_person(app: &App, member: &Member, id: &str) -> Result<Token, Problem> {
+    let tokens = revocable(app, &member.tenant_id).await?;
     let device = tokens
         .into_iter()
         .find(|token| token.id == id)
         .ok_or_else(|| Problem::not_found("device"))?;
-    let member = caller.member(&app).await?;
     if !member.is_owner() && device.member_id.as_deref() != Some(&member.id) {
         return Err(owner_required());
     }
-    end(&app, &caller.tenant.id, &id, &member.email).await
+    Ok(device)
+}
+
+/// Revokes it; what it was.
+pub async fn revoked(app: &App, member: &Member, id: &str) -> Result<Token, Problem> {
+    let device = of_person(app, member, id).await?;
+    end(app, &member.tenant_id, id, &member.email).await?;
+    Ok(device)
 }
 
 /// Revoke this machine

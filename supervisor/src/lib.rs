@@ -39,6 +39,7 @@ pub mod one_time_codes;
 pub mod openapi;
 pub mod pages;
 pub mod params;
+pub mod portal;
 pub mod rate;
 pub mod router;
 pub mod scopes;

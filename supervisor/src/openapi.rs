@@ -39,6 +39,7 @@ use crate::{account, bundles, connections, devices, error, members, signup, toke
         members::invite,
         members::list,
         members::remove,
+        members::change,
         account::export,
         account::remove,
         account::set,

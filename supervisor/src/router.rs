@@ -14,7 +14,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
     account, admin, app::App, bundles, connections, devices, error::Problem, gateway, hosts,
-    members, oauth, openapi, pages, sign_in, signup, token, usage, web,
+    members, oauth, openapi, pages, portal, sign_in, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -66,6 +66,7 @@ fn for_people() -> Router<Arc<App>> {
             .merge(signup::pages::routes())
             .merge(signup::connect::routes())
             .merge(bundles::install::routes())
+            .merge(portal::routes())
             .merge(admin::routes())
             .merge(sign_in::routes())
             .merge(oauth::for_people())
@@ -102,7 +103,10 @@ fn companies() -> Router<Arc<App>> {
         .route("/api/devices/self", delete(devices::leave))
         .route("/api/devices/{id}", delete(devices::revoke))
         .route("/api/members", post(members::invite).get(members::list))
-        .route("/api/members/{id}", delete(members::remove))
+        .route(
+            "/api/members/{id}",
+            delete(members::remove).patch(members::change),
+        )
         .route("/api/connections", get(connections::list))
         .route("/api/connections/{id}", delete(connections::end))
         .route("/api/export", get(account::export))

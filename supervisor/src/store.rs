@@ -51,13 +51,13 @@ pub use self::{
     credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
     first_calls::Heard,
-    fleet::{Failure, Group, Lost, SAMPLE},
+    fleet::{FailedCall, Group, Lost, SAMPLE},
     grants::{Family, Issue, NewCode as NewOauthCode, Successor, TakenCode},
     members::{Member, Role},
     spent::{Charge, Holder, Watch},
     tenants::{Setup, Tenant},
     tokens::{NewToken, Token},
-    usage::{By, CLIENTS_A_DAY, OTHER, Origin, Sum, UsageEvent, UsageSource},
+    usage::{By, CLIENTS_A_DAY, Failure, OTHER, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.

@@ -30,7 +30,7 @@ use crate::{
         page,
     },
     params::Params,
-    store::{By, Connection, Failure, Family, Member, SAMPLE, State as Condition, Tenant, Token},
+    store::{By, Connection, FailedCall, Family, Member, SAMPLE, State as Condition, Tenant, Token},
 };
 
 /// Days of the charts, today included.
@@ -93,7 +93,7 @@ struct Failed {
     at: String,
     outcome: String,
     took: String,
-    call: Failure,
+    call: FailedCall,
 }
 
 struct Person {
@@ -209,7 +209,7 @@ fn client(family: Family, people: &[Member]) -> Client {
     }
 }
 
-fn failed(call: Failure) -> Failed {
+fn failed(call: FailedCall) -> Failed {
     Failed {
         at: moment(call.at),
         outcome: words::outcome(&call.status).to_owned(),
@@ -255,7 +255,7 @@ async fn calls(app: &App, id: &str, now: i64) -> Result<Calls, Problem> {
     let days = figures::days(&by_day, from, today);
     let week = now - 7 * DAY;
     let measured = app.store.durations(id, week).await?;
-    let failures = app.store.failures(id, week, FAILURES).await?;
+    let failures = app.store.failed_calls(id, week, FAILURES).await?;
     let all = measured.iter().map(|(_, took)| *took).collect();
     let lately = measured.iter().filter(|(at, _)| *at >= now - DAY);
     let lately = Latency::of(lately.map(|(_, took)| *took).collect());

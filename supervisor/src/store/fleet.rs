@@ -26,7 +26,7 @@ pub struct Lost {
 
 /// A call that did not go well.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct FailedCall {
     pub at: i64,
     pub tool: String,
     /// As `GET /v1/jobs/{id}`, or empty.
@@ -110,7 +110,7 @@ impl Store {
     }
 
     /// Those of the company's newest calls that did not go well, the newest first.
-    pub async fn failures(&self, tenant_id: &str, since: i64, limit: i64) -> Result<Vec<Failure>> {
+    pub async fn failed_calls(&self, tenant_id: &str, since: i64, limit: i64) -> Result<Vec<FailedCall>> {
         let rows = sqlx::query(
             "SELECT at, tool, endpoint, status, duration_ms, client, origin FROM \
              (SELECT at, tool, endpoint, status, duration_ms, client, origin FROM usage_events \
@@ -125,7 +125,7 @@ impl Store {
         .await?;
         rows.iter()
             .map(|row| {
-                Ok(Failure {
+                Ok(FailedCall {
                     at: row.try_get("at")?,
                     tool: row.try_get("tool")?,
                     endpoint: row.try_get("endpoint")?,

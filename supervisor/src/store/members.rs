@@ -4,7 +4,7 @@ use serde_json::json;
 use sqlx::Row as _;
 
 use super::{Entry, Error, Result, Row, Store, audit};
-use crate::ids;
+use crate::{ids, scopes};
 
 /// What a member may do with the company itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,6 +162,57 @@ impl Store {
         Ok(Some(invited))
     }
 
+    /// Gives a person another role or other scopes; `false` when that would leave the company without an owner. Less
+    /// holds for all that is theirs at once.
+    pub async fn change_member(
+        &self,
+        before: &Member,
+        after: &Member,
+        actor: &str,
+        now: i64,
+    ) -> Result<bool> {
+        let mut transaction = self.begin().await?;
+        // A write that changes nothing: of two owners who demote one another at once, one comes second.
+        sqlx::query("UPDATE tenants SET note = note WHERE id = $1")
+            .bind(&before.tenant_id)
+            .execute(&mut *transaction)
+            .await?;
+        let changed = sqlx::query(
+            "UPDATE members SET role = $3, scopes = $4 WHERE tenant_id = $1 AND id = $2 AND removed_at IS NULL \
+             AND ($3 = 'owner' OR role <> 'owner' OR EXISTS (SELECT 1 FROM members o WHERE o.tenant_id = $1 \
+             AND o.id <> $2 AND o.role = 'owner' AND o.removed_at IS NULL))",
+        )
+        .bind(&before.tenant_id)
+        .bind(&before.id)
+        .bind(after.role.word())
+        .bind(&after.scopes)
+        .execute(&mut *transaction)
+        .await?;
+        if changed.rows_affected() != 1 {
+            return Ok(false);
+        }
+        if !scopes::writes(&after.scopes) {
+            read_only(&mut transaction, after).await?;
+        }
+        let facts = |member: &Member| {
+            let (role, scopes) = (member.role.word(), &member.scopes);
+            json!({"member": member.id, "email": member.email, "role": role, "scopes": scopes})
+                .to_string()
+        };
+        let entry = Entry {
+            at: now,
+            actor: actor.to_owned(),
+            action: "member.change".to_owned(),
+            tenant_id: Some(before.tenant_id.clone()),
+            before: Some(facts(before)),
+            after: Some(facts(after)),
+        };
+        audit::add(&mut transaction, &entry).await?;
+        transaction.commit().await?;
+        self.changed();
+        Ok(true)
+    }
+
     /// Takes a person out of a company, with all tokens that are theirs; `false` when there is no such member.
     pub async fn remove_member(&self, member: &Member, actor: &str, now: i64) -> Result<bool> {
         let mut transaction = self.begin().await?;
@@ -201,6 +252,24 @@ impl Store {
         self.changed();
         Ok(true)
     }
+}
+
+/// Takes the right to create from everything that a person has.
+async fn read_only(connection: &mut sqlx::AnyConnection, member: &Member) -> Result<()> {
+    for statement in [
+        "UPDATE tokens SET scopes = $3 WHERE tenant_id = $1 AND member_id = $2 AND scopes <> ''",
+        "UPDATE oauth_families SET scopes = $3 WHERE tenant_id = $1 AND member_id = $2",
+        "UPDATE oauth_access_tokens SET scopes = $3 WHERE family_id IN \
+         (SELECT id FROM oauth_families WHERE tenant_id = $1 AND member_id = $2)",
+    ] {
+        sqlx::query(statement)
+            .bind(&member.tenant_id)
+            .bind(&member.id)
+            .bind(scopes::READ)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
 }
 
 fn member(row: &Row) -> Result<Member> {
