@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use sf_mcp::extension::Extension;
+use sf_mcp::{clients::SERVER, extension::Extension};
 
 use crate::{
     app::App,
