@@ -32,7 +32,7 @@ use crate::{
 };
 
 mod asked;
-mod extension;
+pub mod extension;
 mod handed;
 pub mod install;
 mod text;
@@ -136,8 +136,7 @@ async fn packed(app: &App, holder: &Holder<'_>, platform: Platform) -> Result<Re
         })?
         .ok_or_else(|| not_available(app))?;
     let token = issue(app, holder, Client::Mcpb, Form::Local).await?;
-    let company = &holder.tenant.company;
-    extension::answer(app, company, &token.secret, platform, program)
+    extension::answer(app, holder.tenant, &token.secret, platform, program)
 }
 
 fn unknown_client() -> Problem {

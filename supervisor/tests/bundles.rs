@@ -1,6 +1,6 @@
 //! What clients are handed: parsed by parsers of their formats, signed in by tokens that end when they are revoked.
 
-use std::{io::Cursor, io::Read};
+use std::{collections::HashSet, io::Cursor, io::Read};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Method, Response};
@@ -473,6 +473,7 @@ async fn an_extension_holds_the_program_of_its_platform() {
     let folder = programs.path().to_owned();
     let service = Service::with(|config| config.binaries = Some(folder)).await;
 
+    let mut extensions = HashSet::new();
     for (asked, os, program) in [
         ("platform=win32", "win32", "server/sf-mcp.exe"),
         ("platform=darwin&arch=x64", "darwin", "server/sf-mcp"),
@@ -502,7 +503,15 @@ async fn an_extension_holds_the_program_of_its_platform() {
             drop(packed);
             assert!(content == machine_code);
             let manifest = std::io::read_to_string(archive.by_index(0).unwrap()).unwrap();
-            check_manifest(&service, &json(&manifest), os, program);
+            let manifest = json(&manifest);
+            check_manifest(&service, &manifest, os, program);
+            // A client replaces an extension by another one of its name.
+            let name = manifest["name"].as_str().unwrap().to_owned();
+            assert!(extensions.insert(name.clone()), "{name}");
+            let usual = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(name.len() <= 34 && name.chars().all(usual), "{name}");
+            let again = ask(&service, &tenant, &format!("mcpb?{asked}")).await;
+            assert_eq!(manifest_of(again).await["name"], name);
         }
     }
     let tenant = company(&service, "One").await;
@@ -517,6 +526,12 @@ async fn an_extension_holds_the_program_of_its_platform() {
             .unwrap()
             .contains(&json!("win32-x64"))
     );
+}
+
+async fn manifest_of(answer: Response) -> Value {
+    let bytes = answer.bytes().await.unwrap();
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
+    json(&std::io::read_to_string(archive.by_index(0).unwrap()).unwrap())
 }
 
 fn check_manifest(service: &Service, manifest: &Value, os: &str, program: &str) {

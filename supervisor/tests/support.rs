@@ -9,6 +9,7 @@ pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
 mod postgres;
+pub(crate) mod nginx;
 mod program;
 mod replica;
 pub(crate) mod service;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use sf_mcp::{clients::SERVER, config::Toolset, tools};
+use sf_mcp::extension::Extension;
 
 use crate::{
     app::App,
@@ -21,19 +21,22 @@ use crate::{
     bundles::{download, text},
     clients::Client,
     error::Problem,
+    store::Tenant,
 };
 
+/// Letters of a company's name in its extension's; clients put that before the names of tools, which have 64 at most.
+const LETTERS: usize = 12;
 const ICON: &[u8] = include_bytes!("../../assets/icon.png");
 
 /// The extension of one company for one platform. sf-mcp is compressed already and is sent without a copy.
 pub(super) fn answer(
     app: &App,
-    company: &str,
+    tenant: &Tenant,
     token: &SecretString,
     platform: Platform,
     program: Part,
 ) -> Result<Response, Problem> {
-    let manifest = manifest(&app.config.public_url, company, token, platform);
+    let manifest = manifest(&app.config.public_url, tenant, token, platform);
     let pieces = pieces(&manifest, program).map_err(|problem| {
         tracing::error!(%problem, "an extension cannot be packed");
         Problem::internal()
@@ -47,8 +50,8 @@ pub(super) fn answer(
     Ok(answer)
 }
 
-/// The manifest comes first.
-fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
+/// The archive. The manifest comes first.
+pub fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
     let manifest = format!("{manifest:#}\n");
     archive::archive(&[
         Part::pack("manifest.json", false, manifest.as_bytes())?,
@@ -57,39 +60,28 @@ fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
     ])
 }
 
-/// There is one program in it and so one platform, which needs no overrides.
-fn manifest(url: &str, company: &str, token: &SecretString, platform: Platform) -> Value {
-    let program = format!("server/{}", platform.program());
-    let tools = tools::catalog(&[Toolset::Core, Toolset::Dispatch], false);
-    let tools = tools
-        .iter()
-        .map(|tool| json!({"name": tool.name, "description": tool.description}));
-    json!({
-        "manifest_version": "0.3",
-        "name": SERVER,
-        "display_name": format!("Service Fusion ({})", text::plain(company)),
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": "Customers, jobs, estimates and the dispatch board of Service Fusion",
-        "long_description": "Runs sf-mcp on this computer. It is signed in for your company by the service you got this file from; \
-                             keep the file to yourself, and revoke it there when you no longer need it.",
-        "author": {"name": "sf-mcp"},
-        "icon": "icon.png",
-        "license": "Apache-2.0 OR MIT",
-        "keywords": ["service fusion", "field service", "dispatch"],
-        "server": {
-            "type": "binary",
-            "entry_point": program,
-            "mcp_config": {
-                "command": format!("${{__dirname}}/{program}"),
-                "args": ["serve"],
-                "env": {
-                    "SF_MCP_SUPERVISOR_URL": url,
-                    "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
-                },
-            },
-        },
-        "tools": tools.collect::<Vec<_>>(),
-        "prompts_generated": true,
-        "compatibility": {"platforms": [platform.os]},
-    })
+fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform) -> Value {
+    let extension = Extension {
+        name: &name(tenant),
+        display_name: &format!("Service Fusion ({})", text::plain(&tenant.company)),
+        long_description: "Runs sf-mcp on this computer. It is signed in for your company by the service you got this file from; \
+                           keep the file to yourself, and revoke it there when you no longer need it.",
+        os: platform.os,
+        program: &format!("server/{}", platform.program()),
+        env: json!({
+            "SF_MCP_SUPERVISOR_URL": url,
+            "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
+        }),
+        user_config: serde_json::Map::new(),
+    };
+    extension.manifest()
+}
+
+/// A name of its own for each company: an extension replaces another one of the same name and author.
+fn name(tenant: &Tenant) -> String {
+    let company = text::letters(&tenant.company, LETTERS);
+    let id = tenant.id.rsplit('_').next().unwrap_or_default();
+    let words = [SERVER, &company, &id[..6.min(id.len())]];
+    let words = words.into_iter().filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("-")
 }

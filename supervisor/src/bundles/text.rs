@@ -15,6 +15,16 @@ pub(super) fn plain(name: &str) -> String {
     name.chars().take(LONGEST).collect()
 }
 
+/// What is plain letters and digits in a name, small and with hyphens between.
+pub(super) fn letters(name: &str, most: usize) -> String {
+    let words = name.split(|c: char| !c.is_ascii_alphanumeric());
+    let words = words.filter(|word| !word.is_empty());
+    let mut text = words.collect::<Vec<_>>().join("-").to_ascii_lowercase();
+    text.truncate(most);
+    text.truncate(text.trim_end_matches('-').len());
+    text
+}
+
 /// A word of a POSIX command line; one of usual characters is as it is, for every shell.
 pub(super) fn word(text: &str) -> String {
     let usual = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
@@ -40,6 +50,13 @@ mod tests {
     fn a_name_stays_on_its_line() {
         assert_eq!(plain("  A\r\nB=\u{202e}c\0 é "), "A B= c é");
         assert_eq!(plain(&"x".repeat(1000)).len(), LONGEST);
+    }
+
+    #[test]
+    fn only_plain_letters_are_taken() {
+        assert_eq!(letters("O'Brien & Söhne, Inc.", 20), "o-brien-s-hne-inc");
+        assert_eq!(letters("Acme Heating", 5), "acme");
+        assert_eq!(letters("冷暖房", 12), "");
     }
 
     #[test]
