@@ -67,6 +67,13 @@ fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform
     let tools = tools
         .iter()
         .map(|tool| json!({"name": tool.name, "description": tool.description}));
+    let mut env = json!({
+        "SF_MCP_SUPERVISOR_URL": url,
+        "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
+    });
+    if let Some(zone) = &tenant.time_zone {
+        env["SF_MCP_TIME_ZONE"] = json!(zone);
+    }
     json!({
         "manifest_version": "0.3",
         "name": name(tenant),
@@ -85,10 +92,7 @@ fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform
             "mcp_config": {
                 "command": format!("${{__dirname}}/{program}"),
                 "args": ["serve"],
-                "env": {
-                    "SF_MCP_SUPERVISOR_URL": url,
-                    "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
-                },
+                "env": env,
             },
         },
         "tools": tools.collect::<Vec<_>>(),
