@@ -30,7 +30,9 @@ use crate::{
         page,
     },
     params::Params,
-    store::{By, Connection, FailedCall, Family, Member, SAMPLE, State as Condition, Tenant, Token},
+    store::{
+        By, Connection, FailedCall, Family, Member, SAMPLE, State as Condition, Tenant, Token,
+    },
 };
 
 /// Days of the charts, today included.

@@ -110,7 +110,12 @@ impl Store {
     }
 
     /// Those of the company's newest calls that did not go well, the newest first.
-    pub async fn failed_calls(&self, tenant_id: &str, since: i64, limit: i64) -> Result<Vec<FailedCall>> {
+    pub async fn failed_calls(
+        &self,
+        tenant_id: &str,
+        since: i64,
+        limit: i64,
+    ) -> Result<Vec<FailedCall>> {
         let rows = sqlx::query(
             "SELECT at, tool, endpoint, status, duration_ms, client, origin FROM \
              (SELECT at, tool, endpoint, status, duration_ms, client, origin FROM usage_events \
