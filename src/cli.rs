@@ -181,7 +181,7 @@ fn without_settings(
 }
 
 /// The help names variables but not their values: it is pasted into messages.
-fn command() -> clap::Command {
+pub fn command() -> clap::Command {
     fn quiet(command: clap::Command) -> clap::Command {
         command
             .mut_args(|argument| argument.hide_env_values(true))

@@ -12,6 +12,7 @@ pub mod config;
 pub mod confine;
 pub mod database;
 pub mod dates;
+pub mod extension;
 pub mod logging;
 pub mod origin;
 pub mod paths;

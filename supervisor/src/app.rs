@@ -7,7 +7,7 @@ use crate::{
     binaries::Binaries,
     broker::Broker,
     child::Launch,
-    children::{Children, Keep},
+    children::Children,
     clock::Clock,
     config::Config,
     gateway::meter::Meter,
@@ -91,7 +91,7 @@ impl App {
             children: Children::new(
                 launch(&config),
                 token::lend(broker.clone(), config.api_url.clone()),
-                Keep::default(),
+                config.keep,
             ),
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             config,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 mod asked;
-mod extension;
+pub mod extension;
 mod handed;
 pub mod install;
 mod text;

@@ -105,7 +105,11 @@ impl Days<'_> {
             if index % every == 0 {
                 let (middle, base) = (x + BAR / 2, HEIGHT + BELOW - 6);
                 let name = day.day.get(5..).unwrap_or_default();
-                let anchor = if index == 0 { "start" } else { "middle" };
+                let anchor = match index {
+                    0 => "start",
+                    last if last + 1 == self.days.len() => "end",
+                    _ => "middle",
+                };
                 let _ = write!(
                     svg,
                     "<text x=\"{middle}\" y=\"{base}\" text-anchor=\"{anchor}\">{name}</text>"

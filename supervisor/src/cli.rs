@@ -111,14 +111,17 @@ fn usable<T>(settings: Result<T, config::Error>) -> Result<T, Failure> {
 }
 
 /// The help names variables but not their values: it is pasted into messages.
-fn parse() -> Cli {
+pub fn command() -> clap::Command {
     fn quiet(command: clap::Command) -> clap::Command {
         command
             .mut_args(|argument| argument.hide_env_values(true))
             .mut_subcommands(quiet)
     }
-    Cli::from_arg_matches(&quiet(Cli::command()).get_matches())
-        .unwrap_or_else(|problem| problem.exit())
+    quiet(Cli::command())
+}
+
+fn parse() -> Cli {
+    Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|problem| problem.exit())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use clap::Args;
@@ -11,7 +12,7 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::master_key;
+use crate::{children::Keep, master_key};
 
 /// What may be set on the command line or by the environment. Secrets come by the environment or by files alone.
 #[derive(Args, Clone, Debug, Default)]
@@ -170,7 +171,16 @@ struct File {
     log: Option<String>,
     default_tier: Option<String>,
     refresh_grace: Option<u16>,
+    children: ChildrenFile,
     tiers: BTreeMap<String, Tier>,
+}
+
+/// How sf-mcp processes are kept.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ChildrenFile {
+    most: Option<u16>,
+    idle: Option<u32>,
 }
 
 /// How much a tenant may ask for.
@@ -257,6 +267,8 @@ pub struct Config {
     pub default_tier: String,
     /// Milliseconds in which an OAuth client may repeat the refresh token before its newest one.
     pub refresh_grace: i64,
+    /// How many sf-mcp processes run at once, and for how long unasked.
+    pub keep: Keep,
     pub tiers: BTreeMap<String, Tier>,
     /// Where `--dev` keeps its files, and the default database.
     pub state_folder: PathBuf,
@@ -406,6 +418,7 @@ impl Settings {
             )?,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             refresh_grace: refresh_grace(file.refresh_grace)?,
+            keep: keep(file.children)?,
             default_tier,
             tiers,
             state_folder,
@@ -576,6 +589,36 @@ fn refresh_grace(seconds: Option<u16>) -> Result<i64, Error> {
     })
 }
 
+/// One that ends at once would be started for every call.
+fn keep(given: ChildrenFile) -> Result<Keep, Error> {
+    let usual = Keep::default();
+    let refused = |name, value: String, accepted| Error::Value {
+        name,
+        value,
+        accepted,
+    };
+    let most = given.most.map_or(usual.most, usize::from);
+    let idle = given
+        .idle
+        .map_or(usual.idle, |seconds| Duration::from_secs(seconds.into()));
+    if most == 0 {
+        let accepted =
+            "it must be 1 or more: one is needed for each company that calls at the same time";
+        return Err(refused("children.most", most.to_string(), accepted));
+    }
+    if idle.is_zero() || idle > LONGEST_IDLE {
+        let accepted = "it must be 1 to 86400 seconds";
+        return Err(refused(
+            "children.idle",
+            idle.as_secs().to_string(),
+            accepted,
+        ));
+    }
+    Ok(Keep { most, idle })
+}
+
+const LONGEST_IDLE: Duration = Duration::from_hours(24);
+
 fn beside_this_program() -> PathBuf {
     let name = format!("sf-mcp{}", std::env::consts::EXE_SUFFIX);
     std::env::current_exe()
@@ -628,5 +671,18 @@ mod tests {
         assert_eq!(tiers["trial"].per_day, 3);
         assert!(tiers.contains_key("pro"));
         assert!(toml::from_str::<File>("liste = 'x'").is_err());
+    }
+
+    #[test]
+    fn children_are_kept_as_the_file_says() {
+        let kept = |text: &str| keep(toml::from_str::<File>(text).unwrap().children);
+        let given = kept("[children]\nmost = 40\nidle = 5").unwrap();
+        assert_eq!((given.most, given.idle), (40, Duration::from_secs(5)));
+        let usual = kept("").unwrap();
+        assert_eq!((usual.most, usual.idle), (500, Duration::from_mins(10)));
+        for wrong in ["most = 0", "idle = 0", "idle = 100000"] {
+            let problem = kept(&format!("[children]\n{wrong}")).unwrap_err();
+            assert!(problem.to_string().contains("must be"), "{problem}");
+        }
     }
 }

@@ -10,8 +10,8 @@ use crate::{
 };
 
 const DAY: i64 = 24 * 60 * 60 * 1000;
-/// Events of calls are kept so long; their sums by hour and day for good. Longer than a sender may report late, so
-/// that no event is counted again after it was removed.
+/// Events of calls are kept so long, and until the end of their day (UTC); their sums by hour and day for good. Longer
+/// than a sender may report late, so that no event is counted again after it was removed.
 const EVENTS: i64 = 90 * DAY;
 const EVERY: Duration = Duration::from_mins(10);
 

@@ -33,6 +33,10 @@ pub async fn keep_up(stop: CancellationToken) {
             () = tokio::time::sleep(UPKEEP) => {}
             () = stop.cancelled() => return,
         }
+        let tasks = tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks();
+        metrics::gauge!("sf_supervisor_tasks").set(u32::try_from(tasks).unwrap_or(u32::MAX));
         if let Some(handle) = HANDLE.get() {
             handle.run_upkeep();
         }

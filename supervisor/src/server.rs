@@ -1,8 +1,17 @@
 //! Accepts connections and serves a router on them until told to stop; requests under way are finished.
+//!
+//! A proxy keeps connections open and may send a request just when this side closes one: such a request fails, and
+//! nobody can tell whether it was read. So behind a proxy a stop leaves connections that are open to the proxy for a
+//! while: it closes those that it does not need, and after each answer on another one that is closed.
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::ConnectInfo, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderValue, Request, Version, header},
+};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -24,8 +33,32 @@ const HEADER_BYTES: usize = 32 * 1024;
 /// How long requests under way may take once the service is asked to stop.
 pub const GRACE: Duration = Duration::from_secs(50);
 
-/// Serves until `stop` is done.
+/// How long a proxy is given to close what it does not need: longer than it keeps a connection that it does not use.
+pub const FOR_PROXIES: Duration = Duration::from_secs(6);
+const _: () = assert!(FOR_PROXIES.as_secs() < GRACE.as_secs());
+
+/// How a stop treats connections that are open.
+#[derive(Clone, Debug, Default)]
+pub struct Leaving {
+    /// How long they stay open when nothing is asked on them.
+    pub linger: Duration,
+    /// Cancelled when that is over: from then on no request comes in.
+    pub closed: CancellationToken,
+}
+
+/// Serves until `stop` is done; then connections without a request are closed at once.
 pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
+    serve_and_leave(router, listener, Leaving::default(), stop).await;
+}
+
+/// Serves until `stop` is done, and then leaves connections as `leaving` says.
+pub async fn serve_and_leave(
+    router: Router,
+    listener: TcpListener,
+    leaving: Leaving,
+    stop: impl Future<Output = ()>,
+) {
+    let begun = CancellationToken::new();
     let graceful = GracefulShutdown::new();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let mut stop = std::pin::pin!(stop);
@@ -40,7 +73,7 @@ pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Outp
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(&router, stream, peer, &graceful);
+                let connection = connection(&router, stream, peer, (&graceful, &begun));
                 tokio::spawn(async move {
                     let _place = place;
                     connection.await;
@@ -53,8 +86,21 @@ pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Outp
             }
         }
     }
-    drop(listener);
-    if tokio::time::timeout(GRACE, graceful.shutdown())
+    begun.cancel();
+    for (stream, peer) in waiting(listener) {
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            let connection = connection(&router, stream, peer, (&graceful, &begun));
+            tokio::spawn(async move {
+                let _place = place;
+                connection.await;
+            });
+        }
+    }
+    // Until the last connection is closed: a connection holds a place.
+    let all = places.acquire_many(u32::try_from(CONNECTIONS).unwrap_or(u32::MAX));
+    let _ = tokio::time::timeout(leaving.linger, all).await;
+    leaving.closed.cancel();
+    if tokio::time::timeout(GRACE.saturating_sub(leaving.linger), graceful.shutdown())
         .await
         .is_err()
     {
@@ -62,21 +108,50 @@ pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Outp
     }
 }
 
+/// Connections that the system has accepted before the listener is closed; closing it would reset them, whatever was
+/// sent on them.
+fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
+    let Ok(listener) = listener.into_std() else {
+        return Vec::new();
+    };
+    let mut waiting = Vec::new();
+    // It does not block.
+    while let Ok(accepted) = listener.accept() {
+        waiting.push(accepted);
+    }
+    drop(listener);
+    let served = waiting.into_iter().filter_map(|(stream, peer)| {
+        stream.set_nonblocking(true).ok()?;
+        Some((TcpStream::from_std(stream).ok()?, peer))
+    });
+    served.collect()
+}
+
 fn connection(
     router: &Router,
     stream: TcpStream,
     peer: SocketAddr,
-    graceful: &GracefulShutdown,
+    (graceful, leaving): (&GracefulShutdown, &CancellationToken),
 ) -> impl Future<Output = ()> + use<> {
     // Answers are written in one piece and must not wait for the client to acknowledge the piece before.
     let _ = stream.set_nodelay(true);
     let router = router.clone();
     let asked = CancellationToken::new();
     let silent = silence(asked.clone());
+    let leaving = leaving.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         asked.cancel();
         request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().oneshot(request.map(Body::new))
+        let (version, leaving) = (request.version(), leaving.clone());
+        let answering = router.clone().oneshot(request.map(Body::new));
+        async move {
+            let mut response = answering.await?;
+            if leaving.is_cancelled() && version < Version::HTTP_2 {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, Infallible>(response)
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder

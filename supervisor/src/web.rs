@@ -70,6 +70,9 @@ pub async fn traced(request: Request, next: Next) -> Response {
 /// All of a request's body must have arrived within this, however it trickles.
 const BODY: Duration = Duration::from_secs(30);
 
+/// Bytes that are read of a request that is refused anyway: any usual first message of a client.
+const REFUSED_BODY: usize = 64 * 1024;
+
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not arrive in time")]
 struct TooSlow;
@@ -95,12 +98,31 @@ fn arriving_until(until: Instant, body: Body) -> Body {
     }))
 }
 
+/// Reads the body of a request that is refused for its headers, and forgets it. An answer before the end of a request
+/// ends the connection: a client that still sends, or asks for the metadata next on the same connection, loses the
+/// answer. Who waits to be asked for a body is not asked.
+pub async fn taken_in(request: Request) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut pieces = request.into_body().into_data_stream();
+    let mut room = REFUSED_BODY;
+    while let Some(Ok(piece)) = pieces.next().await {
+        let Some(left) = room.checked_sub(piece.len()) else {
+            return;
+        };
+        room = left;
+    }
+}
+
 /// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
 const SHOWN: [&str; 6] = ["/", "/healthz", "/readyz", "/openapi.json", "/mcp", "/mcp/"];
 
 /// Looking at an address must not do the work of `GET`, such as making a token or handing out a result.
 pub async fn no_work_for_head(request: Request, next: Next) -> Response {
-    if request.method() != Method::HEAD || SHOWN.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    let is_shown = SHOWN.contains(&path) || path.starts_with("/.well-known/");
+    if request.method() != Method::HEAD || is_shown {
         return next.run(request).await;
     }
     let problem = Problem::new(

@@ -15,6 +15,7 @@ const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const REDIRECT: &str = "http://127.0.0.1:3118/callback";
 
 mod browser;
+mod known_clients;
 mod members;
 mod refusals;
 mod tokens;

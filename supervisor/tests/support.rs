@@ -8,6 +8,7 @@
 pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
+pub(crate) mod nginx;
 mod postgres;
 mod program;
 mod replica;

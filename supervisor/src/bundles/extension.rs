@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use sf_mcp::{clients::SERVER, config::Toolset, tools};
+use sf_mcp::{clients::SERVER, extension::Extension};
 
 use crate::{
     app::App,
@@ -50,8 +50,8 @@ pub(super) fn answer(
     Ok(answer)
 }
 
-/// The manifest comes first.
-fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
+/// The archive. The manifest comes first.
+pub fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
     let manifest = format!("{manifest:#}\n");
     archive::archive(&[
         Part::pack("manifest.json", false, manifest.as_bytes())?,
@@ -60,13 +60,7 @@ fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
     ])
 }
 
-/// There is one program in it and so one platform, which needs no overrides.
 fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform) -> Value {
-    let program = format!("server/{}", platform.program());
-    let tools = tools::catalog(&[Toolset::Core, Toolset::Dispatch], false);
-    let tools = tools
-        .iter()
-        .map(|tool| json!({"name": tool.name, "description": tool.description}));
     let mut env = json!({
         "SF_MCP_SUPERVISOR_URL": url,
         "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
@@ -74,31 +68,17 @@ fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform
     if let Some(zone) = &tenant.time_zone {
         env["SF_MCP_TIME_ZONE"] = json!(zone);
     }
-    json!({
-        "manifest_version": "0.3",
-        "name": name(tenant),
-        "display_name": format!("Service Fusion ({})", text::plain(&tenant.company)),
-        "version": env!("CARGO_PKG_VERSION"),
-        "description": "Customers, jobs, estimates and the dispatch board of Service Fusion",
-        "long_description": "Runs sf-mcp on this computer. It is signed in for your company by the service you got this file from; \
-                             keep the file to yourself, and revoke it there when you no longer need it.",
-        "author": {"name": "sf-mcp"},
-        "icon": "icon.png",
-        "license": "Apache-2.0 OR MIT",
-        "keywords": ["service fusion", "field service", "dispatch"],
-        "server": {
-            "type": "binary",
-            "entry_point": program,
-            "mcp_config": {
-                "command": format!("${{__dirname}}/{program}"),
-                "args": ["serve"],
-                "env": env,
-            },
-        },
-        "tools": tools.collect::<Vec<_>>(),
-        "prompts_generated": true,
-        "compatibility": {"platforms": [platform.os]},
-    })
+    let extension = Extension {
+        name: &name(tenant),
+        display_name: &format!("Service Fusion ({})", text::plain(&tenant.company)),
+        long_description: "Runs sf-mcp on this computer. It is signed in for your company by the service you got this file from; \
+                           keep the file to yourself, and revoke it there when you no longer need it.",
+        os: platform.os,
+        program: &format!("server/{}", platform.program()),
+        env,
+        user_config: serde_json::Map::new(),
+    };
+    extension.manifest()
 }
 
 /// A name of its own for each company: an extension replaces another one of the same name and author.

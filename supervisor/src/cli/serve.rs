@@ -17,7 +17,7 @@ use crate::{
     master_key::MasterKeys,
     metrics,
     router::router,
-    server,
+    server::{self, Leaving},
 };
 
 /// How long a stop takes at most: service managers kill what takes longer. After the last requests some of it is left.
@@ -73,12 +73,16 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
         asked_to_stop().await;
         stop.cancel();
     };
+    let leaving = Leaving {
+        linger: lingering(&app.config),
+        closed: CancellationToken::new(),
+    };
     let winding_down = async {
-        stop.cancelled().await;
+        leaving.closed.cancelled().await;
         app.wind_down().await;
     };
     let serving = async {
-        server::serve(router(app.clone()), listener, asked).await;
+        server::serve_and_leave(router(app.clone()), listener, leaving.clone(), asked).await;
         app.close().await;
     };
     let all = async {
@@ -100,6 +104,15 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     drop(sandbox);
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Only a proxy keeps connections that it may use at any moment.
+fn lingering(config: &Config) -> Duration {
+    if config.trusted_proxies.is_empty() {
+        Duration::ZERO
+    } else {
+        server::FOR_PROXIES
+    }
 }
 
 /// The simulated Service Fusion, unless another address was asked for.

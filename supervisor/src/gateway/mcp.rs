@@ -53,7 +53,13 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
 }
 
 async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Problem> {
-    let grant = access::grant(app, request.headers()).await?;
+    let grant = match access::grant(app, request.headers()).await {
+        Ok(grant) => grant,
+        Err(problem) => {
+            web::taken_in(request).await;
+            return Err(problem);
+        }
+    };
     if request.method() != Method::POST {
         return Ok(post_only());
     }

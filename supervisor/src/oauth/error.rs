@@ -1,6 +1,7 @@
 //! What a client is told when it fails (RFC 6749, 5.2): JSON that nobody keeps.
 
 use axum::{
+    extract::rejection::BytesRejection,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -72,6 +73,15 @@ impl Refused {
                 "temporarily_unavailable",
                 "too many requests; try again later",
             )
+        }
+    }
+}
+
+impl From<BytesRejection> for Refused {
+    fn from(rejection: BytesRejection) -> Self {
+        Self {
+            status: rejection.status(),
+            ..Self::request("the body is too long, or did not arrive whole")
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::State,
+    extract::{State, rejection::BytesRejection},
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -49,10 +49,13 @@ const ECHOED: [&str; 8] = [
     "application_type",
 ];
 
-pub(super) async fn register(State(app): State<Arc<App>>, source: Source, body: Bytes) -> Response {
-    registered(&app, source, &body)
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
+pub(super) async fn register(
+    State(app): State<Arc<App>>,
+    source: Source,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let answer = async { registered(&app, source, &body?).await };
+    answer.await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, Refused> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::State,
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -23,11 +23,10 @@ use crate::{
 pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    revoked(&app, &headers, &body)
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
+    let answer = async { revoked(&app, &headers, &body?).await };
+    answer.await.unwrap_or_else(IntoResponse::into_response)
 }
 
 /// An unknown token, or another client's, is none, and that is no error.

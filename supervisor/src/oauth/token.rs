@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Bytes,
-    extract::State,
+    extract::{State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
@@ -39,11 +39,10 @@ const REPEATS: i64 = 16;
 pub(super) async fn token(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Response {
-    granted(&app, &headers, &body)
-        .await
-        .unwrap_or_else(IntoResponse::into_response)
+    let answer = async { granted(&app, &headers, &body?).await };
+    answer.await.unwrap_or_else(IntoResponse::into_response)
 }
 
 async fn granted(app: &App, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refused> {

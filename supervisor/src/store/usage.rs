@@ -232,32 +232,45 @@ impl Store {
         rows.iter().map(sum).collect()
     }
 
-    /// Removes events of before `before`, a part at a time, and which clients their days had; the sums stay.
+    /// Removes events of days (UTC) that ended before `before`, a part at a time, and which clients these days had; the
+    /// sums stay. Every day with events has a client, if one without a name, so only companies with such days are
+    /// looked at: mostly none, and once a day those that called that long ago.
     pub async fn forget_usage(&self, before: i64) -> Result<u64> {
-        let tenants = sqlx::query("SELECT id FROM tenants")
+        let before = start_of(before, DAY);
+        let tenants = sqlx::query("SELECT DISTINCT tenant_id FROM usage_clients WHERE day < $1")
+            .bind(before)
             .fetch_all(&self.pool)
             .await?;
         let mut removed = 0;
         for tenant in &tenants {
-            let tenant: &str = tenant.try_get("id")?;
-            loop {
-                let some = sqlx::query(
-                    "DELETE FROM usage_events WHERE tenant_id = $1 AND id IN \
-                     (SELECT id FROM usage_events WHERE tenant_id = $1 AND at < $2 LIMIT $3)",
-                )
-                .bind(tenant)
-                .bind(before)
-                .bind(REMOVED_AT_ONCE)
-                .execute(&self.pool)
-                .await?
-                .rows_affected();
-                removed += some;
-                if some == 0 {
-                    break;
-                }
+            removed += self
+                .forget_usage_of(tenant.try_get("tenant_id")?, before)
+                .await?;
+        }
+        Ok(removed)
+    }
+
+    async fn forget_usage_of(&self, tenant_id: &str, before: i64) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let some = sqlx::query(
+                "DELETE FROM usage_events WHERE tenant_id = $1 AND id IN \
+                 (SELECT id FROM usage_events WHERE tenant_id = $1 AND at < $2 LIMIT $3)",
+            )
+            .bind(tenant_id)
+            .bind(before)
+            .bind(REMOVED_AT_ONCE)
+            .execute(&self.pool)
+            .await?
+            .rows_affected();
+            removed += some;
+            if some == 0 {
+                break;
             }
         }
-        let days = sqlx::query("DELETE FROM usage_clients WHERE day < $1")
+        // Last, so that a sweep that was interrupted finds the company again.
+        let days = sqlx::query("DELETE FROM usage_clients WHERE tenant_id = $1 AND day < $2")
+            .bind(tenant_id)
             .bind(before)
             .execute(&self.pool)
             .await?;

@@ -370,3 +370,28 @@ async fn the_grace_is_a_setting() {
     assert_eq!(status, 400, "somebody repeats too often");
     service.stop().await;
 }
+
+#[tokio::test]
+async fn a_client_that_was_started_again_refreshes_before_it_reads_metadata() {
+    let (service, _) = inhabited().await;
+    let client_id = client(&service).await;
+    let tokens = connected(&service, &client_id, OWNER, true).await;
+    let resource = service.app.config.resource();
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("client_id", client_id.as_str()),
+        ("refresh_token", text(&tokens, "refresh_token")),
+        ("resource", resource.as_str()),
+    ];
+    let (status, answer) = post_form(&service, "/token", &form).await;
+    assert_eq!(status, 200, "{answer}");
+    let (status, ..) = call(&service, text(&answer, "access_token"), "list_jobs").await;
+    assert_eq!(status, 200);
+    let (status, answer) = post_form(&service, "/token", &form[..1]).await;
+    assert_eq!(
+        (status, text(&answer, "error")),
+        (400, "invalid_request"),
+        "refused as at the other address"
+    );
+    service.stop().await;
+}

@@ -2,9 +2,10 @@
 
 use std::{
     io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::sync::oneshot;
 
@@ -18,7 +19,12 @@ pub(crate) struct Replica {
 impl Replica {
     /// Starts a process and waits until it serves.
     pub(crate) async fn start(around: &Around) -> Self {
-        let (process, address) = Self::spawn(around);
+        Self::with(around, |_| {}).await
+    }
+
+    /// `change` may set anything more in its environment.
+    pub(crate) async fn with(around: &Around, change: impl FnOnce(&mut Command)) -> Self {
+        let (process, address) = Self::spawn_with(around, change);
         Self {
             process,
             url: address.await.unwrap(),
@@ -27,7 +33,15 @@ impl Replica {
 
     /// Starts a process that may end before it serves; the address comes when it does.
     pub(crate) fn spawn(around: &Around) -> (Killed, oneshot::Receiver<String>) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+        Self::spawn_with(around, |_| {})
+    }
+
+    fn spawn_with(
+        around: &Around,
+        change: impl FnOnce(&mut Command),
+    ) -> (Killed, oneshot::Receiver<String>) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"));
+        command
             .arg("serve")
             .env_clear()
             .env("SF_SUPERVISOR_LISTEN", "127.0.0.1:0")
@@ -40,9 +54,9 @@ impl Replica {
             .env("SF_SUPERVISOR_API_URL", around.sandbox.origin())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        change(&mut command);
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         // The log is read to its end, or the process would wait for room in the pipe.
         let (told, address) = oneshot::channel();
@@ -60,9 +74,28 @@ impl Replica {
         (Killed(child), address)
     }
 
+    pub(crate) fn process(&self) -> u32 {
+        self.process.0.id()
+    }
+
+    /// `127.0.0.1:8080`
+    pub(crate) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     pub(crate) fn kill(&mut self) {
         self.process.0.kill().unwrap();
         self.process.0.wait().unwrap();
+    }
+
+    /// Asks it to stop, as a service manager does, and waits for its end.
+    pub(crate) async fn stop(self) -> ExitStatus {
+        let process = Pid::from_child(&self.process.0);
+        kill_process(process, Signal::TERM).unwrap();
+        let mut process = self.process;
+        tokio::task::spawn_blocking(move || process.0.wait().unwrap())
+            .await
+            .unwrap()
     }
 }
 

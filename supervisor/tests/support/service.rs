@@ -129,7 +129,11 @@ impl Service {
         Self {
             url,
             app,
-            http: reqwest::Client::new(),
+            // Shorter than the service keeps connections that nobody uses, or a call may meet their end.
+            http: reqwest::Client::builder()
+                .pool_idle_timeout(std::time::Duration::from_secs(5))
+                .build()
+                .unwrap(),
             around,
             stop,
             serving,
