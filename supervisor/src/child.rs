@@ -28,6 +28,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::in_flight::Place;
+
 /// Longest line a child may write, in bytes.
 const LINE: u64 = 8 * 1024 * 1024;
 /// Lines that wait to be written; more callers wait for room.
@@ -134,6 +136,8 @@ struct Inner {
 #[derive(Debug)]
 struct Waiting {
     caller: Option<String>,
+    /// Taken while the child works on the call, whoever still waits for it.
+    place: Option<Arc<Place>>,
     answer: oneshot::Sender<Answer>,
     notes: mpsc::Sender<Note>,
 }
@@ -224,6 +228,7 @@ impl Child {
     pub async fn call(
         &self,
         caller: Option<String>,
+        place: Option<Arc<Place>>,
         line: impl FnOnce(u64) -> Vec<u8>,
     ) -> Result<Call, Error> {
         let inner = &self.0;
@@ -233,6 +238,7 @@ impl Child {
         let (notes, heard) = mpsc::channel(NOTES);
         let waiting = Waiting {
             caller,
+            place,
             answer,
             notes,
         };
@@ -298,7 +304,7 @@ impl Child {
     }
 
     async fn discover(&self) -> Result<(), Error> {
-        let call = self.call(None, |id| {
+        let call = self.call(None, None, |id| {
             format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"sf-supervisor","version":"{}"}}}}}}}}"#,
                 env!("CARGO_PKG_VERSION")
@@ -471,7 +477,11 @@ fn deliver(text: &Bytes, inner: &Inner) {
             _ => return dropped("neither result nor error"),
         };
         match waiting {
-            Some(waiting) => drop(waiting.answer.send(answer)),
+            Some(mut waiting) => {
+                // Free before its client can ask again.
+                drop(waiting.place.take());
+                let _ = waiting.answer.send(answer);
+            }
             // Cancelled meanwhile, or never asked.
             None => dropped("nobody asked"),
         }

@@ -8,8 +8,8 @@
 pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
-mod postgres;
 pub(crate) mod nginx;
+mod postgres;
 mod program;
 mod replica;
 pub(crate) mod service;
