@@ -12,7 +12,7 @@ pub struct Clock {
     set: Option<(Timestamp, Instant)>,
     zone: OnceLock<TimeZone>,
     /// Resolved at first use: finding a zone reads a hundred files, which a start must not.
-    name: Option<&'static str>,
+    name: Option<String>,
 }
 
 impl Clock {
@@ -26,7 +26,7 @@ impl Clock {
     }
 
     /// A clock on the system's time, in the zone of that name or in this machine's.
-    pub fn system(name: Option<&'static str>) -> Self {
+    pub fn system(name: Option<String>) -> Self {
         Self {
             set: None,
             zone: OnceLock::new(),
@@ -53,7 +53,7 @@ impl Clock {
     }
 
     pub fn zone(&self) -> &TimeZone {
-        self.zone.get_or_init(|| match self.name {
+        self.zone.get_or_init(|| match &self.name {
             Some(name) => TimeZone::get(name).unwrap_or_else(|_| TimeZone::system()),
             None => TimeZone::system(),
         })

@@ -10,7 +10,7 @@ use jiff::{civil::DateTime, tz::TimeZone};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{clock::Clock, origin, paths::Paths};
+use crate::{clock::Clock, origin, paths::Paths, told_zone};
 
 /// The origin of the real thing.
 pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
@@ -132,6 +132,8 @@ pub struct Config {
     pub read_only: bool,
     pub toolsets: Vec<Toolset>,
     pub clock: Clock,
+    /// By a flag, a variable or `config.toml`.
+    pub is_zone_set: bool,
     pub max_answer: usize,
     pub timeout: Duration,
     pub log: String,
@@ -223,11 +225,14 @@ impl Settings {
         let paths = Paths::new(self.home.as_deref(), &profile).filter(|_| !self.hosted);
         let file = paths.as_ref().map_or_else(|| Ok(File::default()), read)?;
 
-        let clock = clock(
-            self.time_zone.or(file.time_zone).as_deref(),
-            self.now.as_deref(),
-            self.demo,
-        )?;
+        let zone = self.time_zone.or(file.time_zone);
+        let unnamed = if self.demo {
+            Some(DEMO_ZONE.to_owned())
+        } else {
+            paths.as_ref().and_then(told)
+        };
+        let is_zone_set = zone.is_some();
+        let clock = clock(zone.as_deref(), self.now.as_deref(), unnamed)?;
         let url = self
             .api_url
             .or(file.api_url)
@@ -240,6 +245,7 @@ impl Settings {
             toolsets: toolsets(self.toolsets.or(file.toolsets))?,
             set_now: self.now.is_some().then(|| clock.timestamp()),
             clock,
+            is_zone_set,
             max_answer: max_answer(self.max_answer.or(file.max_answer))?,
             timeout: timeout(self.timeout.or(file.timeout))?,
             log: self.log.or(file.log).unwrap_or_else(|| "warn".to_owned()),
@@ -298,8 +304,18 @@ fn check_home(home: Option<&Path>) -> Result<(), Error> {
 /// The sandbox company sits in Dallas; its day should look like one there.
 const DEMO_ZONE: &str = "America/Chicago";
 
-fn clock(zone: Option<&str>, now: Option<&str>, demo: bool) -> Result<Clock, Error> {
-    let unnamed = Clock::system(demo.then_some(DEMO_ZONE));
+/// What the hosting service of the profile's login has told, unless the environment names another sign-in.
+fn told(paths: &Paths) -> Option<String> {
+    let is_other = ["SF_MCP_CLIENT_ID", "SF_MCP_DEVICE_TOKEN"];
+    if is_other.iter().any(|name| read_variable(name).is_some()) {
+        return None;
+    }
+    told_zone::read(&paths.told_zone())
+}
+
+/// `unnamed` is the zone where nobody has set one; without it, this machine's.
+fn clock(zone: Option<&str>, now: Option<&str>, unnamed: Option<String>) -> Result<Clock, Error> {
+    let unnamed = Clock::system(unnamed);
     let zone = match zone {
         None if now.is_none() => return Ok(unnamed),
         None => unnamed.zone().clone(),

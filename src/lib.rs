@@ -21,5 +21,6 @@ pub mod schedule;
 pub mod seal;
 pub mod server;
 pub mod service_fusion;
+pub mod told_zone;
 pub mod tools;
 pub mod usage;

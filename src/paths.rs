@@ -61,6 +61,11 @@ impl Paths {
         self.profile_folder().join("login.stamp")
     }
 
+    /// The company's time zone, where a hosting service has told it.
+    pub fn told_zone(&self) -> PathBuf {
+        self.profile_folder().join("time-zone")
+    }
+
     /// What is kept for a device token from the environment, named by its digest.
     pub fn device_file(&self, digest: &str, end: &str) -> PathBuf {
         self.profile_folder().join(format!("device-{digest}.{end}"))

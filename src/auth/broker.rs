@@ -12,6 +12,7 @@ use crate::{
     auth::oauth::{LONGEST_LIFE, without_address},
     origin,
     seal::SealingKey,
+    told_zone,
 };
 
 /// The service asks Service Fusion itself where it has no token left, and that may take a while.
@@ -56,6 +57,8 @@ pub struct Lent {
     pub expires_in: Duration,
     /// The API the token is for, where the service says it.
     pub api_url: Option<String>,
+    /// The company's time zone, where the service knows it.
+    pub time_zone: Option<String>,
 }
 
 /// What a hosting service answered.
@@ -260,6 +263,7 @@ fn lent(body: &Value) -> Result<Lent, &'static str> {
         access_token: token.to_owned().into(),
         expires_in: Duration::from_secs(life).min(LONGEST_LIFE),
         api_url: api_url.map_err(|_| "a token for an address that none is sent to")?,
+        time_zone: text("time_zone").and_then(told_zone::plausible),
     })
 }
 

@@ -20,6 +20,8 @@ impl Profile {
             places: Places::new(paths).with_device(device.sealing_key()),
             lock_file: file("lock"),
             stamp_file: file("stamp"),
+            // Its variables come from a bundle, which has the zone too.
+            zone_file: None,
             device: Some(device),
         }
     }

@@ -151,6 +151,8 @@ pub struct Profile {
     pub places: Places,
     pub lock_file: PathBuf,
     pub stamp_file: PathBuf,
+    /// Where the company's time zone is kept, as a hosting service tells it.
+    pub zone_file: Option<PathBuf>,
     /// Named by the environment: it is signed in by that alone.
     pub device: Option<Broker>,
 }
@@ -163,6 +165,7 @@ impl Profile {
             places: Places::new(paths),
             lock_file: paths.lock_file(),
             stamp_file: paths.stamp_file(),
+            zone_file: Some(paths.told_zone()),
             device: None,
         }
     }
@@ -519,6 +522,7 @@ impl Inner {
             origin: &self.origin,
             http,
             vault: &profile.vault,
+            zone_file: profile.zone_file.as_deref(),
             head,
             key,
             secrets,

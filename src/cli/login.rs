@@ -26,6 +26,7 @@ use crate::{
     config::Config,
     paths::Paths,
     service_fusion::{client::build_http, record::Record},
+    told_zone,
 };
 
 #[derive(Args)]
@@ -71,10 +72,12 @@ impl Login {
             .as_ref()
             .context("this system names no home folder; set SF_MCP_HOME")?;
         let profile = Profile::new(paths, &config.profile, &config.api_url);
-        let (kind, secrets) = if self.hosted.is_meant() {
-            (Kind::Device, self.hosted.sign_in(config)?)
+        let (kind, secrets, zone) = if self.hosted.is_meant() {
+            let (secrets, zone) = self.hosted.sign_in(config)?;
+            (Kind::Device, secrets, zone)
         } else {
-            self.sign_in(config)?
+            let (kind, secrets) = self.sign_in(config)?;
+            (kind, secrets, None)
         };
         hosted::warn_of_environment();
         let before = hosted::device_of(&profile);
@@ -85,7 +88,10 @@ impl Login {
         if let Some(remark) = chosen.remark {
             print(&remark);
         }
-        print(&welcome(config, &profile, &secrets, chosen.place));
+        told_zone::keep(&paths.told_zone(), zone.as_deref());
+        let zone = zone.filter(|_| !config.is_zone_set);
+        let zone = zone.unwrap_or_else(|| config.clock.zone_name());
+        print(&welcome(config, &profile, &secrets, chosen.place, &zone));
         Ok(Exit::Done)
     }
 
@@ -206,7 +212,13 @@ impl Login {
 }
 
 /// What a person wants to know after a login, and what comes next. The API does not name the company.
-fn welcome(config: &Config, profile: &Profile, secrets: &Secrets, place: Place) -> String {
+fn welcome(
+    config: &Config,
+    profile: &Profile,
+    secrets: &Secrets,
+    place: Place,
+    zone: &str,
+) -> String {
     let through = match &secrets.means {
         Means::Client { .. } => String::new(),
         Means::Device(broker) => format!(", through {}", broker.host()),
@@ -223,7 +235,7 @@ fn welcome(config: &Config, profile: &Profile, secrets: &Secrets, place: Place) 
             profile.vault.path().display()
         ),
         format!("  with        {}", status::key(profile, place)),
-        format!("  time zone   {}", config.clock.zone_name()),
+        format!("  time zone   {zone}"),
         "              If the company is in another one, write it as a line like".to_owned(),
         "              time_zone = \"America/Chicago\"".to_owned(),
         format!("              into the file {}", settings.display()),

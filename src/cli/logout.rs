@@ -12,6 +12,7 @@ use crate::{
     clients::{CLIENTS, Client, place::Folders},
     config::{Config, Credentials},
     paths::Paths,
+    told_zone,
     usage::spool::Spool,
 };
 
@@ -51,6 +52,7 @@ fn forget(config: &Config) -> Result<Exit, Failure> {
     };
     let device = device_of(&profile);
     profile.vault.forget()?;
+    told_zone::keep(&paths.told_zone(), None);
     profile.stamp().context("telling running processes")?;
     // The sealed values are gone already; a key that cannot be removed opens nothing any more.
     if let Err(problem) = profile.places.remove(head.place) {

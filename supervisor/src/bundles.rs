@@ -122,6 +122,7 @@ async fn bundle(
         command: &command,
         company: &text::plain(&caller.tenant.company),
         token: token.secret.expose_secret(),
+        time_zone: caller.tenant.time_zone.as_deref(),
     };
     Ok(answer(&handed, shape, &token))
 }

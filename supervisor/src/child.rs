@@ -55,6 +55,7 @@ pub struct Launch {
 
 impl Launch {
     /// The same for a company whose "today" is in that zone; without one the machine's counts.
+    #[must_use]
     pub fn in_zone(&self, time_zone: Option<&str>) -> Self {
         let mut launch = self.clone();
         let zone = time_zone.map(|zone| ("SF_MCP_TIME_ZONE".to_owned(), zone.to_owned()));

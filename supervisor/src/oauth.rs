@@ -54,8 +54,8 @@ pub fn for_programs() -> Router<Arc<App>> {
         .route("/.well-known/openid-configuration", any(discovery::server))
         .route("/oauth/register", post(register_client::register))
         .route("/oauth/token", post(token::token))
-        // Where 2025-03-26 had it. Clients that are started again with stored tokens, such as the Python SDK's, refresh
-        // there before they read any metadata, and would have to ask the person anew.
+        // Where 2025-03-26 had it. Programs on the Python SDK that take up a stored login refresh there before they read
+        // any metadata; refused, they forget the login and ask the person anew.
         .route("/token", post(token::token))
         .route("/oauth/revoke", post(revoke::revoke))
         .layer(DefaultBodyLimit::max(BODY))

@@ -14,6 +14,11 @@
 //! So a day of trying, on every resend and from any number of sources, succeeds with a probability of at most
 //! 90 / 1,000,000, less than one in 11,000. A test computes this from the constants below.
 //!
+//! What bounds strangers bounds the owner: whoever asks for six mails and spends their thirty tries keeps the address's
+//! codes from being taken until the twelve hours end. That cannot be told apart by where a try comes from, as each
+//! source that asks for a code would bring guesses of its own and the sum would have no bound; it would take something
+//! that only the owner has, such as a browser that has proven the address before. Sessions and tokens go on meanwhile.
+//!
 //! Limits lapse at the end of their window, so nobody can lock an owner out for good. A try that is not six digits, or
 //! at an address without a live code, cannot guess anything: it counts for its source alone, and locks nobody out.
 

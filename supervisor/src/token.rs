@@ -28,7 +28,8 @@ struct Asked {
     rejected: Option<String>,
 }
 
-/// `{access_token, expires_in, api_url}`: the token, the seconds it lasts, and the only origin it may be sent to.
+/// `{access_token, expires_in, api_url, time_zone}`: the token, the seconds it lasts, the only origin it may be sent to,
+/// and the zone of the company's "today", or null.
 #[utoipa::path(
     post,
     path = "/api/token",
@@ -36,7 +37,7 @@ struct Asked {
     tag = "devices",
     security(("device" = [])),
     responses(
-        (status = 200, description = "`{access_token, expires_in, api_url}`"),
+        (status = 200, description = "`{access_token, expires_in, api_url, time_zone}`"),
         (status = 401, description = "`invalid_token`"),
         (status = 403, description = "`tenant_suspended`"),
         (status = 409, description = "`reconnect_required`"),
@@ -54,7 +55,8 @@ pub async fn token(
         .broker
         .other_than(&caller.tenant.id, rejected.as_deref())
         .await?;
-    let answer = lent(&access, &app.config.api_url);
+    let mut answer = lent(&access, &app.config.api_url);
+    answer["time_zone"] = json!(caller.tenant.time_zone);
     let mut response = (StatusCode::OK, answer.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(

@@ -244,6 +244,13 @@ async fn credentials_are_not_tried_without_end() {
         ("client_secret", "wrong"),
         ("time_zone", "UTC"),
     ];
+    let page = get(&service, &cookie, "/sign-up/connect").await;
+    let page = page.text().await.unwrap();
+    let practice = sf_mcp::sandbox::CLIENT_SECRET;
+    assert!(
+        !page.contains(practice),
+        "only --dev says what to practise with"
+    );
     let attempt = async || {
         let answer = post(&service, &cookie, "/sign-up/connect", &wrong).await;
         answer.status().as_u16()

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::{
@@ -213,5 +213,67 @@ async fn calls_go_on_while_the_service_is_down_and_are_counted_when_it_is_back()
         (used["totals"]["calls"] == calls).then_some(())
     })
     .await;
+    service.stop().await;
+}
+
+async fn set_zone(service: &Service, token: &str, zone: &str) {
+    let set = service
+        .http
+        .patch(format!("{}/api/tenant", service.url))
+        .bearer_auth(token)
+        .header("content-type", "application/json")
+        .body(json!({"time_zone": zone}).to_string());
+    assert_eq!(set.send().await.unwrap().status(), 200);
+}
+
+async fn zone(machine: &Machine) -> String {
+    let ran = machine.run(&["status", "--json"], "").await;
+    let status: Value = serde_json::from_str(&ran.out).unwrap();
+    status["time_zone"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_machine_has_the_companys_time_zone_until_it_has_one_of_its_own() {
+    let service = Service::start().await;
+    let active = activated(&service, EMAIL).await;
+    let token = active["token"].as_str().unwrap();
+    let machine = Machine::new();
+    let own = zone(&machine).await;
+    set_zone(&service, token, "Pacific/Auckland").await;
+    let bundle = service.get("/api/bundles/env").bearer_auth(token);
+    let bundle = bundle.send().await.unwrap().text().await.unwrap();
+    assert!(
+        bundle.contains("\nSF_MCP_TIME_ZONE=Pacific/Auckland\n"),
+        "{bundle}"
+    );
+    let machine = logged_in(&service, token).await;
+    assert_eq!(zone(&machine).await, "Pacific/Auckland");
+
+    // Once the access token has ended, the next call asks for another one and is told the zone with it.
+    set_zone(&service, token, "America/Chicago").await;
+    let reset = format!("{}/sandbox/reset", service.around.sandbox.origin());
+    assert!(
+        service
+            .http
+            .post(reset)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+    let ran = machine.call("get_dispatch_board").await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(zone(&machine).await, "America/Chicago");
+    let ran = machine.call("get_dispatch_board").await;
+    let board: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(board["time_zone"], "America/Chicago", "{board}");
+
+    let settings = machine.0.path().join("config.toml");
+    std::fs::write(&settings, "time_zone = \"Europe/Berlin\"\n").unwrap();
+    assert_eq!(zone(&machine).await, "Europe/Berlin");
+    std::fs::remove_file(settings).unwrap();
+    assert_eq!(machine.run(&["logout"], "").await.code, 0);
+    assert_eq!(zone(&machine).await, own);
     service.stop().await;
 }

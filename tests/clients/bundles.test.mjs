@@ -64,7 +64,7 @@ describe("Bundles", () => {
 
         assert.equal(strict.stdout, "manifest.json icon.png server/sf-mcp\n");
         assert.match(validated.stdout, /schema validation passes/);
-        assert.match(manifest.name, /^service-fusion-o-brien-heat-[0-9a-f]{6}$/);
+        assert.match(manifest.name, /^service-fusion-o-brien-heat-1$/);
         assert.equal(hasRequiredConfigMissing({ manifest }), false);
         assert.ok(statSync(config.command).mode & 0o100);
         assert.equal(config.env.SF_MCP_SUPERVISOR_URL, service.url);

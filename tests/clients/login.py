@@ -16,6 +16,15 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 
+class Restored(OAuthClientProvider):
+    """As programs take up a stored login: the provider itself would not know when its token ends, and ask the person."""
+
+    async def _initialize(self):
+        await super()._initialize()
+        if self.context.current_tokens:
+            self.context.update_token_expiry(self.context.current_tokens)
+
+
 class Login:
     """A `TokenStorage` in memory, and the person that a provider sends to the browser."""
 
@@ -37,7 +46,7 @@ class Login:
         self.client = client
 
     def provider(self):
-        return OAuthClientProvider(
+        self.used = Restored(
             server_url=self.url,
             client_metadata=OAuthClientMetadata(
                 client_name="Python client", redirect_uris=[self.callback], token_endpoint_auth_method="none",
@@ -45,6 +54,7 @@ class Login:
             ),
             storage=self, redirect_handler=self.go, callback_handler=self.come_back, client_metadata_url=self.document,
         )
+        return self.used
 
     async def go(self, url):
         self.asked.append(url)

@@ -86,7 +86,10 @@ async function callBoard(url, token) {
 }
 
 async function save(page, name) {
-    const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name }).click()]);
+    // The first of a program is compressed first, and a debug build takes its time for that.
+    const timeout = 120_000;
+    const button = page.getByRole("button", { name });
+    const [download] = await Promise.all([page.waitForEvent("download", { timeout }), button.click({ timeout })]);
     const pieces = [];
     for await (const piece of await download.createReadStream()) pieces.push(piece);
     return { name: download.suggestedFilename(), bytes: Buffer.concat(pieces) };

@@ -175,12 +175,25 @@ class OAuth:
             self.assertEqual(len(self.login.asked), 1)
             self.assertEqual(self.login.came["iss"], self.person.origin)
 
-    async def test_stored_tokens_that_have_expired_are_refreshed(self):
+    async def test_an_expired_access_token_is_refreshed_and_nobody_is_asked(self):
+        async with self.connected() as client:
+            await self.board(client)
+            before = self.login.tokens
+            await self.expire()
+            # As it is after an hour.
+            self.login.used.context.token_expiry_time = 1
+
+            await self.board(client)
+
+        self.assertNotEqual(self.login.tokens.access_token, before.access_token)
+        self.assertNotEqual(self.login.tokens.refresh_token, before.refresh_token)
+        self.assertEqual(len(self.login.asked), 1)
+
+    async def test_a_stored_login_whose_access_token_has_expired_is_refreshed(self):
         async with self.connected() as client:
             await self.board(client)
         before = self.login.tokens
         await self.expire()
-        # As it is after an hour: the client looks at the clock when it reads its store.
         self.login.tokens = before.model_copy(update={"expires_in": -1})
 
         async with self.connected() as client:

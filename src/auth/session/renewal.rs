@@ -1,6 +1,6 @@
 //! One renewal of a profile's tokens, under the lock.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ use crate::{
         vault::{Head, Kind, Means, Secrets, Vault},
     },
     seal::SealingKey,
+    told_zone,
 };
 
 /// What a renewal needs. The lock is held by the caller.
@@ -23,6 +24,7 @@ pub(super) struct Renewal<'a> {
     /// A token that the API has refused: who lent it does not know that.
     pub(super) rejected: Option<&'a Token>,
     pub(super) vault: &'a Vault,
+    pub(super) zone_file: Option<&'a Path>,
     pub(super) head: Head,
     pub(super) key: SealingKey,
     pub(super) secrets: Secrets,
@@ -117,6 +119,9 @@ impl Renewal<'_> {
                     .lend(self.http, self.rejected.map(|token| &token.secret))
                     .await
                     .map_err(Problem::Lender)?;
+                if let (Some(file), Some(zone)) = (self.zone_file, &lent.time_zone) {
+                    told_zone::keep(file, Some(zone));
+                }
                 return Ok(Brought {
                     access_token: lent.access_token,
                     expires_in: lent.expires_in,

@@ -58,7 +58,7 @@ impl Hosted {
     }
 
     /// A device token that is proven with a real access token and `/v1/me`.
-    pub(super) fn sign_in(&self, config: &Config) -> Result<Secrets, Failure> {
+    pub(super) fn sign_in(&self, config: &Config) -> Result<(Secrets, Option<String>), Failure> {
         let runtime = runtime()?;
         let outcome = runtime.block_on(async {
             let http = build_http().context("preparing the connection")?;
@@ -229,7 +229,7 @@ async fn prove(
     http: &reqwest::Client,
     config: &Config,
     broker: Broker,
-) -> Result<Secrets, Failure> {
+) -> Result<(Secrets, Option<String>), Failure> {
     let mut lent = broker
         .lend(http, None)
         .await
@@ -245,7 +245,7 @@ async fn prove(
     }
     let account = account?;
     let life = i64::try_from(lent.expires_in.as_millis()).unwrap_or(0);
-    Ok(Secrets {
+    let secrets = Secrets {
         means: Means::Device(broker),
         access_token: lent.access_token,
         api_url,
@@ -253,7 +253,8 @@ async fn prove(
         life,
         refresh_token: None,
         account,
-    })
+    };
+    Ok((secrets, lent.time_zone))
 }
 
 fn failed(problem: &broker::Error) -> Failure {

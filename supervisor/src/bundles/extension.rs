@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use sf_mcp::extension::Extension;
+use sf_mcp::{clients::SERVER, extension::Extension};
 
 use crate::{
     app::App,
@@ -61,6 +61,13 @@ pub fn pieces(manifest: &Value, program: Part) -> std::io::Result<Vec<Bytes>> {
 }
 
 fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform) -> Value {
+    let mut env = json!({
+        "SF_MCP_SUPERVISOR_URL": url,
+        "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
+    });
+    if let Some(zone) = &tenant.time_zone {
+        env["SF_MCP_TIME_ZONE"] = json!(zone);
+    }
     let extension = Extension {
         name: &name(tenant),
         display_name: &format!("Service Fusion ({})", text::plain(&tenant.company)),
@@ -68,10 +75,7 @@ fn manifest(url: &str, tenant: &Tenant, token: &SecretString, platform: Platform
                            keep the file to yourself, and revoke it there when you no longer need it.",
         os: platform.os,
         program: &format!("server/{}", platform.program()),
-        env: json!({
-            "SF_MCP_SUPERVISOR_URL": url,
-            "SF_MCP_DEVICE_TOKEN": token.expose_secret(),
-        }),
+        env,
         user_config: serde_json::Map::new(),
     };
     extension.manifest()

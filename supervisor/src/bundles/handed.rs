@@ -23,6 +23,8 @@ pub(super) struct Handed<'a> {
     /// On one line.
     pub(super) company: &'a str,
     pub(super) token: &'a str,
+    /// Of the company, where it is known.
+    pub(super) time_zone: Option<&'a str>,
 }
 
 impl Handed<'_> {
@@ -30,12 +32,14 @@ impl Handed<'_> {
         format!("{}/mcp", self.url)
     }
 
-    /// The two variables that sign sf-mcp in.
-    fn variables(&self) -> [(&'static str, &str); 2] {
-        [
+    /// The two variables that sign sf-mcp in, and the company's time zone.
+    fn variables(&self) -> Vec<(&'static str, &str)> {
+        let mut variables = vec![
             ("SF_MCP_SUPERVISOR_URL", self.url),
             ("SF_MCP_DEVICE_TOKEN", self.token),
-        ]
+        ];
+        variables.extend(self.time_zone.map(|zone| ("SF_MCP_TIME_ZONE", zone)));
+        variables
     }
 
     /// How the client starts sf-mcp.
@@ -45,8 +49,9 @@ impl Handed<'_> {
             command: self.command.to_owned(),
             args: vec!["serve".to_owned()],
             env: variables
+                .into_iter()
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
+                .collect(),
         }
     }
 
@@ -72,13 +77,13 @@ impl Handed<'_> {
         let mcp = self.mcp();
         let variables = match self.form {
             Form::Local => self.variables(),
-            Form::Remote => [
+            Form::Remote => vec![
                 ("SF_MCP_REMOTE_URL", &*mcp),
                 ("SF_MCP_REMOTE_TOKEN", self.token),
             ],
         };
         let line = |(name, value): (&str, &str)| format!("{name}={}\n", word(value));
-        variables.map(line).concat()
+        variables.into_iter().map(line).collect()
     }
 
     fn remote_section(&self) -> String {
@@ -149,7 +154,9 @@ impl Handed<'_> {
     pub(super) fn command_line(&self) -> Option<String> {
         let env = self
             .variables()
+            .into_iter()
             .map(|(name, value)| format!("--env {}", word(&format!("{name}={value}"))))
+            .collect::<Vec<_>>()
             .join(" ");
         let (command, mcp) = (word(self.command), word(&self.mcp()));
         // Claude Code takes a name right after --env for one more variable.

@@ -191,6 +191,7 @@ fn hosted(app: &App) -> Hosted {
         command: "",
         company: "",
         token: "",
+        time_zone: None,
     };
     let line = |client| {
         handed(client)
@@ -264,6 +265,7 @@ async fn handed_out(
         command: &command,
         company: &text::plain(&tenant.company),
         token: token.secret.expose_secret(),
+        time_zone: tenant.time_zone.as_deref(),
     };
     let (file_name, kind) = client.file();
     let file = handed.file();

@@ -372,7 +372,7 @@ async fn the_grace_is_a_setting() {
 }
 
 #[tokio::test]
-async fn a_client_that_was_started_again_refreshes_before_it_reads_metadata() {
+async fn a_stored_login_is_refreshed_before_metadata_is_read() {
     let (service, _) = inhabited().await;
     let client_id = client(&service).await;
     let tokens = connected(&service, &client_id, OWNER, true).await;
