@@ -31,6 +31,7 @@ pub mod appointments;
 pub mod arguments;
 pub mod call;
 pub mod create;
+pub mod endpoint;
 pub mod lookup;
 pub mod order;
 pub mod prompts;
@@ -198,6 +199,7 @@ impl ServerHandler for SfServer {
         }
         let arguments = request.arguments.unwrap_or_default();
         let (call, progress) = Call::from_request(&self.company, &context);
+        let asked = call.patience.asked.clone();
         let running = self.run(&request.name, arguments, call);
         let outcome = progress.forward_while(running).await;
         let outcome = outcome.ok_or_else(|| {
@@ -210,7 +212,11 @@ impl ServerHandler for SfServer {
                 None,
             )
         })?;
-        Ok(result(outcome).into())
+        let mut result = result(outcome);
+        if self.company.hosted {
+            result.meta = endpoint::said(&asked);
+        }
+        Ok(result.into())
     }
 
     async fn list_prompts(

@@ -25,6 +25,7 @@ use self::seen::Seen;
 use crate::{
     clock::Clock,
     config::{Config, Limits, Tier},
+    in_flight::{InFlight, Place},
     rate::{Spent, Standing, Verdict, day_of, is_shut},
     store::{self, Charge, Holder, Kind, Store, Tenant, Token, Watch},
 };
@@ -57,8 +58,17 @@ pub struct Known {
 pub enum Admitted {
     /// The token is no longer good.
     Gone,
-    /// With where the company stands, when the call counts. A suspended company is not charged.
-    Known(Known, Option<Standing>),
+    /// With the tier's judgement, when the call counts. A suspended company is not charged.
+    Known(Known, Option<Judged>),
+}
+
+/// A call that counts.
+#[derive(Debug)]
+pub struct Judged {
+    /// Where the company stands after it.
+    pub standing: Standing,
+    /// Its place among the company's calls under way.
+    pub place: Option<Place>,
 }
 
 /// See the module.
@@ -72,6 +82,7 @@ pub struct Admission {
     resource: String,
     known: RwLock<HashMap<Arc<str>, Entry>>,
     spent: Mutex<HashMap<String, Spent>>,
+    in_flight: InFlight,
     seen: Seen,
     began: Instant,
     /// Milliseconds after `began`, plus one; 0 when nobody has looked.
@@ -104,6 +115,7 @@ impl Admission {
             resource: config.resource(),
             known: RwLock::default(),
             spent: Mutex::default(),
+            in_flight: InFlight::default(),
             seen: Seen::default(),
             began: Instant::now(),
             looked: AtomicU64::new(0),
@@ -141,12 +153,12 @@ impl Admission {
         let Some(known) = self.find(&known.hash).await? else {
             return Ok(Admitted::Gone);
         };
-        let standing = if counts && known.tenant.suspended_at.is_none() {
+        let judged = if counts && known.tenant.suspended_at.is_none() {
             Some(self.charge(&known.tenant).await?)
         } else {
             None
         };
-        Ok(Admitted::Known(known, standing))
+        Ok(Admitted::Known(known, judged))
     }
 
     /// Writes what is still to be written of uses.
@@ -212,9 +224,10 @@ impl Admission {
     }
 
     /// One process: judged and counted in memory. The day's calls of before its start are read once.
-    async fn charge(&self, tenant: &Tenant) -> Result<Standing, store::Error> {
+    async fn charge(&self, tenant: &Tenant) -> Result<Judged, store::Error> {
         let now = self.clock.now();
         let (name, tier) = self.tier(tenant);
+        let place = self.in_flight.take(&tenant.id, tier.in_flight);
         let is_first = !lock(&self.spent).contains_key(&tenant.id);
         let before = if is_first {
             self.store.hosted_calls_on(&tenant.id, now).await?
@@ -227,8 +240,12 @@ impl Admission {
             calls: before,
             ..Spent::default()
         });
-        let verdict = spent.take(tier, now);
-        Ok(spent.standing(name, tier, verdict, now))
+        let verdict = match &place {
+            Some(_) => spent.take(tier, now),
+            None => Verdict::TooMany,
+        };
+        let standing = spent.standing(name, tier, verdict, now);
+        Ok(Judged { standing, place })
     }
 
     async fn admit_shared(&self, known: &Known, counts: bool) -> Result<Admitted, store::Error> {
@@ -237,7 +254,18 @@ impl Admission {
         loop {
             let now = self.clock.now();
             let (name, tier) = self.tier(&known.tenant);
-            if !counts || is_shut(tier) {
+            let place = if counts {
+                self.in_flight.take(&known.tenant.id, tier.in_flight)
+            } else {
+                None
+            };
+            let refused = match &place {
+                _ if is_shut(tier) => Some(Verdict::EnoughToday),
+                None => Some(Verdict::TooMany),
+                Some(_) => None,
+            };
+            // What does not count has no place either. The tier may be another by now.
+            if let Some(verdict) = refused {
                 let holder = self.store.holder(&known.hash, now).await?;
                 let Some(current) = self.remember(&known.hash, holder, 0, now) else {
                     return Ok(Admitted::Gone);
@@ -246,8 +274,8 @@ impl Admission {
                     return Ok(Admitted::Known(current, None));
                 }
                 if self.tier(&current.tenant) == (name, tier) {
-                    let standing = Spent::default().standing(name, tier, Verdict::EnoughToday, now);
-                    return Ok(Admitted::Known(current, Some(standing)));
+                    let standing = Spent::default().standing(name, tier, verdict, now);
+                    return Ok(Admitted::Known(current, Some(Judged { standing, place })));
                 }
                 known = current;
                 continue;
@@ -264,7 +292,7 @@ impl Admission {
             let current = self.renewed(&known, holder, now);
             if let Some((spent, verdict)) = charged {
                 let standing = spent.standing(name, tier, verdict, now);
-                return Ok(Admitted::Known(current, Some(standing)));
+                return Ok(Admitted::Known(current, Some(Judged { standing, place })));
             }
             if current.tenant.suspended_at.is_some() {
                 return Ok(Admitted::Known(current, None));
@@ -302,6 +330,7 @@ impl Admission {
             per_minute: 0,
             burst: 0,
             per_day: 0,
+            in_flight: 0,
         };
         let (name, tier) = named.map_or((tenant.tier.as_str(), shut), |(name, tier)| {
             (name.as_str(), *tier)
@@ -340,6 +369,8 @@ impl Admission {
         let mut spent = lock(&self.spent);
         spent.retain(|_, spent| spent.day >= day_of(now));
         spent.shrink_to_fit();
+        drop(spent);
+        self.in_flight.forget();
     }
 }
 

@@ -28,6 +28,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::in_flight::Place;
+
 /// Longest line a child may write, in bytes.
 const LINE: u64 = 8 * 1024 * 1024;
 /// Lines that wait to be written; more callers wait for room.
@@ -135,6 +137,8 @@ struct Inner {
 #[derive(Debug)]
 struct Waiting {
     caller: Option<String>,
+    /// Taken while the child works on the call, whoever still waits for it.
+    place: Option<Arc<Place>>,
     answer: oneshot::Sender<Answer>,
     notes: mpsc::Sender<Note>,
 }
@@ -225,6 +229,7 @@ impl Child {
     pub async fn call(
         &self,
         caller: Option<String>,
+        place: Option<Arc<Place>>,
         line: impl FnOnce(u64) -> Vec<u8>,
     ) -> Result<Call, Error> {
         let inner = &self.0;
@@ -234,6 +239,7 @@ impl Child {
         let (notes, heard) = mpsc::channel(NOTES);
         let waiting = Waiting {
             caller,
+            place,
             answer,
             notes,
         };
@@ -299,7 +305,7 @@ impl Child {
     }
 
     async fn discover(&self) -> Result<(), Error> {
-        let call = self.call(None, |id| {
+        let call = self.call(None, None, |id| {
             format!(
                 r#"{{"jsonrpc":"2.0","id":{id},"method":"server/discover","params":{{"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"sf-supervisor","version":"{}"}}}}}}}}"#,
                 env!("CARGO_PKG_VERSION")
@@ -472,7 +478,11 @@ fn deliver(text: &Bytes, inner: &Inner) {
             _ => return dropped("neither result nor error"),
         };
         match waiting {
-            Some(waiting) => drop(waiting.answer.send(answer)),
+            Some(mut waiting) => {
+                // Free before its client can ask again.
+                drop(waiting.place.take());
+                let _ = waiting.answer.send(answer);
+            }
             // Cancelled meanwhile, or never asked.
             None => dropped("nobody asked"),
         }

@@ -193,6 +193,14 @@ pub struct Tier {
     pub burst: u32,
     /// Calls a day (UTC).
     pub per_day: u32,
+    /// Calls under way at once, on each replica.
+    #[serde(default = "in_flight")]
+    pub in_flight: u32,
+}
+
+/// Of a tier that does not say it.
+fn in_flight() -> u32 {
+    32
 }
 
 /// Who may use the panel of a service for trying, whose mails go to a folder of this machine.
@@ -295,6 +303,8 @@ pub struct Limits {
     pub burst: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub per_day: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_flight: Option<u32>,
 }
 
 impl Config {
@@ -324,6 +334,7 @@ impl Limits {
             per_minute: self.per_minute.unwrap_or(tier.per_minute),
             burst: self.burst.unwrap_or(tier.burst),
             per_day: self.per_day.unwrap_or(tier.per_day),
+            in_flight: self.in_flight.unwrap_or(tier.in_flight),
         }
     }
 }
@@ -556,15 +567,16 @@ fn tiers(
     given: BTreeMap<String, Tier>,
     default: Option<String>,
 ) -> Result<(BTreeMap<String, Tier>, String), Error> {
-    let tier = |per_minute, burst, per_day| Tier {
+    let tier = |per_minute, burst, per_day, in_flight| Tier {
         per_minute,
         burst,
         per_day,
+        in_flight,
     };
     let mut tiers = BTreeMap::from([
-        ("free".to_owned(), tier(20, 20, 500)),
-        ("pro".to_owned(), tier(120, 60, 10_000)),
-        ("enterprise".to_owned(), tier(600, 300, 100_000)),
+        ("free".to_owned(), tier(20, 20, 500, 8)),
+        ("pro".to_owned(), tier(120, 60, 10_000, 32)),
+        ("enterprise".to_owned(), tier(600, 300, 100_000, 128)),
     ]);
     tiers.extend(given);
     let default = default.unwrap_or_else(|| "free".to_owned());
@@ -671,7 +683,7 @@ mod tests {
         .unwrap();
         let (tiers, default) = tiers(file.tiers, file.default_tier).unwrap();
         assert_eq!(default, "trial");
-        assert_eq!(tiers["trial"].per_day, 3);
+        assert_eq!((tiers["trial"].per_day, tiers["trial"].in_flight), (3, 32));
         assert!(tiers.contains_key("pro"));
         assert!(toml::from_str::<File>("liste = 'x'").is_err());
     }

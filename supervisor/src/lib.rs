@@ -28,6 +28,7 @@ pub mod gateway;
 pub mod hosts;
 pub mod housekeeping;
 pub mod ids;
+pub mod in_flight;
 pub mod limits;
 pub mod logging;
 pub mod mailer;

@@ -26,6 +26,8 @@ pub enum Verdict {
     LetIn,
     TooFast,
     EnoughToday,
+    /// As many calls as the tier allows are under way; this one was not counted.
+    TooMany,
 }
 
 /// How a tenant stands in its tier after a call was judged.
@@ -105,6 +107,8 @@ impl Spent {
                 Verdict::LetIn => 0,
                 Verdict::TooFast => seconds(leaks_in(CALL - room, tier)).max(1),
                 Verdict::EnoughToday => day_ends_in.max(1),
+                // Calls take about that long.
+                Verdict::TooMany => 1,
             },
         }
     }
@@ -148,6 +152,7 @@ mod tests {
         per_minute: 20,
         burst: 20,
         per_day: 500,
+        in_flight: 8,
     };
 
     fn let_in(spent: &mut Spent, tier: Tier, now: i64, tries: usize) -> usize {
@@ -193,6 +198,7 @@ mod tests {
             per_minute: 600,
             burst: 300,
             per_day: 1000,
+            in_flight: 8,
         };
         assert_eq!(let_in(&mut spent, more, NOON, 1000), 280);
         assert_eq!(let_in(&mut spent, FREE, NOON, 1), 0);

@@ -162,7 +162,7 @@ async fn a_change_holds_from_the_next_request_on_and_is_in_the_audit_log() {
         (&after["tier"], &after["limits"]),
         (
             &json!("pro"),
-            &json!({"per_minute": 120, "burst": 7, "per_day": 10_000})
+            &json!({"per_minute": 120, "burst": 7, "per_day": 10_000, "in_flight": 32})
         )
     );
     let after = &admin(

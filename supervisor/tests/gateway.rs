@@ -1,10 +1,12 @@
 //! The hosted MCP endpoint, over children that play the sandbox company.
 
+use std::sync::Arc;
+
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use sf_mcp::{auth::oauth, sandbox};
 use sf_supervisor::{
-    store::NewToken,
+    store::{NewToken, Store},
     tokens::{self, Kind},
     vault::{self, NewCredentials},
 };
@@ -13,7 +15,9 @@ use crate::support::{Database, Service, sf_mcp};
 
 mod confinement;
 mod doors;
+mod endpoints;
 mod faults;
+mod in_flight;
 mod proxy;
 mod reconnected;
 mod scripted;
@@ -198,11 +202,20 @@ async fn a_hosted_child_gets_its_tokens_over_its_private_line() {
     let (status, answer) = ask(&service, &token, &call).await;
     assert_eq!(status, 200, "{answer}");
     assert_ne!(answer["result"]["isError"], true, "{answer}");
+    // What it asked for is said to the service alone.
+    assert!(answer["result"].get("_meta").is_none(), "{answer}");
     let children = service.app.children.list();
     assert_eq!(children.len(), 1);
     let process = children[0].1;
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}"));
     assert!(read("status").unwrap().contains("NoNewPrivs:\t1"));
+    let around = Arc::clone(&service.around);
     service.stop().await;
     assert!(read("status").is_err(), "the child has ended and is reaped");
+    let store = Store::connect(&around.database.url).await.unwrap();
+    let events = store.events_of(&tenant_id, "", 10).await.unwrap();
+    let of = |status| events.iter().find(|(_, event)| event["status"] == status);
+    let (_, event) = of("ok").unwrap();
+    assert_eq!(event["endpoint"], "GET /v1/jobs", "{events:?}");
+    store.close().await;
 }

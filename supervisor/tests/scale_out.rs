@@ -84,7 +84,7 @@ impl ScaledOut {
         let around = Around::new(sandbox).await;
         let folder = tempfile::tempdir().unwrap();
         let child = child(folder.path());
-        let limits = "per_minute = 1_000_000\nburst = 1_000_000\nper_day = 100_000_000\n";
+        let limits = "per_minute = 1_000_000\nburst = 1_000_000\nper_day = 100_000_000\nin_flight = 1_000_000\n";
         let file = format!("{more}\n[tiers.unlimited]\n{limits}");
         std::fs::write(folder.path().join("config.toml"), file).unwrap();
         let ports = Ports::free().await;

@@ -259,7 +259,11 @@ async fn what_another_process_changes_is_noticed_at_once() {
 async fn each_exchange_is_one_event_once_the_service_has_stopped() {
     let around = around().await;
     let service = over(Arc::clone(&around)).await;
-    let company = Company::new(&service.app.store, &json!({"per_minute": 1, "burst": 40})).await;
+    let company = Company::new(
+        &service.app.store,
+        &json!({"per_minute": 1, "burst": 40, "in_flight": 40}),
+    )
+    .await;
     let calls = (0..36).map(|_| call(&service, &company));
     let told = futures_util::future::join_all(calls).await;
     assert!(told.iter().all(|told| told.status == 200));
@@ -354,7 +358,7 @@ async fn three_replicas_share_one_limit_exactly() {
     ];
     let company = Company::new(
         &replicas[0].app.store,
-        &json!({"per_minute": 1, "burst": 30}),
+        &json!({"per_minute": 1, "burst": 30, "in_flight": 100}),
     )
     .await;
     let list = async |service: &Service| ask(service, &company, "tools/list", json!({})).await;
@@ -368,7 +372,7 @@ async fn three_replicas_share_one_limit_exactly() {
         .set(
             &replicas[1].app.store,
             "free",
-            Some(&json!({"per_minute": 10_000, "burst": 10_000, "per_day": 50})),
+            Some(&json!({"per_minute": 10_000, "burst": 10_000, "per_day": 50, "in_flight": 100})),
         )
         .await;
     let all = (0..90).map(|number| list(&replicas[number % 3]));

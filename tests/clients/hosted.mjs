@@ -82,7 +82,7 @@ function addCompany(file) {
 
 function addTenant(file, company, id = `ten_${randomBytes(9).toString("base64url")}`) {
     // The tiers have tests of their own.
-    const limits = JSON.stringify({ per_minute: 1_000_000, burst: 1_000_000, per_day: 100_000_000 });
+    const limits = JSON.stringify({ per_minute: 1_000_000, burst: 1_000_000, per_day: 100_000_000, in_flight: 1_000 });
     change(file, "INSERT INTO tenants (id, company, tier, limits, note, created_at) VALUES (?, ?, 'free', ?, '', 1)", [id, company, limits]);
     return id;
 }

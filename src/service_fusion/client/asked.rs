@@ -18,7 +18,7 @@ struct Main {
 
 impl Asked {
     /// A create says more of a call than the reads before it, and those more than the lists that names are looked up in.
-    pub(super) fn note(&self, method: &Method, path: &str) {
+    pub(crate) fn note(&self, method: &Method, path: &str) {
         let weight = match *method {
             Method::GET if List::ALL.iter().any(|list| list.is_at(path)) => 1,
             Method::GET => 2,

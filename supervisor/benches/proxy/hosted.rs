@@ -34,7 +34,7 @@ impl Service {
         let database = format!("sqlite://{}", folder.join("bench.db").display());
         let tokens = companies_in(&database, companies).await;
         let file = folder.join("config.toml");
-        let limits = "per_minute = 9_000_000\nburst = 1_000_000\nper_day = 1_000_000_000\n";
+        let limits = "per_minute = 9_000_000\nburst = 1_000_000\nper_day = 1_000_000_000\nin_flight = 1_000\n";
         std::fs::write(&file, format!("[tiers.free]\n{limits}")).unwrap();
         let key = folder.join("key");
         std::fs::write(&key, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();

@@ -10,11 +10,10 @@ use axum::{
 use sf_mcp::{config::Toolset, server::tool::Access as ToolAccess, tools};
 
 use crate::{
-    admission::{Admitted, Known},
+    admission::{Admitted, Judged, Known},
     app::App,
     error::Problem,
     gateway::envelope::Message,
-    rate::Standing,
     scopes,
     store::{Tenant, Token},
     tokens::{self, Kind},
@@ -52,10 +51,10 @@ pub(super) async fn admitted(
     app: &App,
     grant: Grant,
     counts: bool,
-) -> Result<(Grant, Option<Standing>), Problem> {
+) -> Result<(Grant, Option<Judged>), Problem> {
     match app.admission.admit(&grant.known, counts).await? {
         Admitted::Gone => Err(Problem::unauthorized()),
-        Admitted::Known(known, standing) => Ok((granted(known)?, standing)),
+        Admitted::Known(known, judged) => Ok((granted(known)?, judged)),
     }
 }
 

@@ -13,6 +13,7 @@ use sf_mcp::server::SCOPES;
 use tokio::time::Instant;
 
 use crate::{
+    admission::Judged,
     app::App,
     child::{Answer, Call},
     error::Problem,
@@ -25,6 +26,7 @@ use crate::{
         reply::{self, Exchange, Failure},
         tier,
     },
+    in_flight::Place,
     rate::Verdict,
     web,
 };
@@ -87,14 +89,14 @@ async fn judged(
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
     let counts = tier::counts(era, &message.method, message.id.is_some());
-    let (grant, standing) = access::admitted(app, grant, counts).await?;
+    let (grant, judged) = access::admitted(app, grant, counts).await?;
     if let Some(refused) = access::too_weak(app, &grant, message) {
         return Ok(refused);
     }
-    let Some(standing) = standing else {
+    let Some(Judged { standing, place }) = judged else {
         return Ok(serve(app, &grant, era, message, None).await);
     };
-    let exchanged = app.meter.begin(&grant, era, message, headers);
+    let exchanged = (app.meter).begin(&grant, era, message, headers, place);
     if standing.verdict != Verdict::LetIn {
         exchanged.refused();
         let id = message.id.unwrap_or("null");
@@ -217,7 +219,8 @@ async fn called(
     version: &str,
     exchanged: Option<Exchanged>,
 ) -> Response {
-    let sending = sent(app, exchange, grant, message, version);
+    let place = exchanged.as_ref().and_then(Exchanged::place);
+    let sending = sent(app, exchange, grant, message, version, place);
     let mut call = match tokio::time::timeout_at(exchange.deadline, sending).await {
         Ok(Ok(call)) => call,
         Ok(Err(failure)) => {
@@ -263,6 +266,7 @@ async fn sent(
     grant: &Grant,
     message: &Message<'_>,
     version: &str,
+    place: Option<Arc<Place>>,
 ) -> Result<Call, Failure> {
     let no_child = |problem: String| Failure::NoChild(problem);
     let mut again = true;
@@ -273,7 +277,9 @@ async fn sent(
         let child = child.map_err(|problem| no_child(problem.to_string()))?;
         let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
         match child
-            .call(caller, |id| line(id, message, version, grant))
+            .call(caller, place.clone(), |id| {
+                line(id, message, version, grant)
+            })
             .await
         {
             Ok(call) => return Ok(call),

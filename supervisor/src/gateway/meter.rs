@@ -24,8 +24,9 @@ use crate::{
         reply::Ended,
     },
     ids,
+    in_flight::Place,
     store::{Origin, Store, Token, UsageEvent, UsageSource},
-    usage::ingest,
+    usage::{event, ingest},
     web,
 };
 
@@ -56,6 +57,7 @@ pub(super) struct Exchanged {
     queue: mpsc::Sender<Noted>,
     noted: Option<Noted>,
     began: Instant,
+    place: Option<Arc<Place>>,
 }
 
 impl Meter {
@@ -78,6 +80,7 @@ impl Meter {
         era: Era,
         message: &Message<'_>,
         headers: &HeaderMap,
+        place: Option<Place>,
     ) -> Exchanged {
         let mut id = web::request_id();
         if id.is_empty() {
@@ -99,6 +102,7 @@ impl Meter {
             queue: self.queue.clone(),
             noted: Some(Noted { token, event }),
             began: Instant::now(),
+            place: place.map(Arc::new),
         }
     }
 
@@ -117,7 +121,17 @@ impl Meter {
 }
 
 impl Exchanged {
+    /// Its place among the company's calls under way, for the child too: it may work longer than its client waits.
+    pub(super) fn place(&self) -> Option<Arc<Place>> {
+        self.place.clone()
+    }
+
     pub(super) fn ended(mut self, ended: Ended) {
+        if let Some(noted) = &mut self.noted
+            && event::is_endpoint(&ended.endpoint)
+        {
+            noted.event.endpoint = ended.endpoint;
+        }
         self.note(ended.outcome, ended.bytes);
     }
 

@@ -8,7 +8,7 @@ use axum::{
     response::Response,
 };
 use serde_json::json;
-use sf_mcp::usage::Status as Outcome;
+use sf_mcp::{server::endpoint, usage::Status as Outcome};
 use tokio::time::Instant;
 
 use crate::{
@@ -36,16 +36,18 @@ pub(super) struct Exchange {
 }
 
 /// How an exchange ended, for its usage event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ended {
     pub(super) status: StatusCode,
     pub(super) bytes: usize,
     pub(super) outcome: Outcome,
+    /// What the child says it asked Service Fusion for; may be empty.
+    pub(super) endpoint: String,
 }
 
 impl Exchange {
-    /// The child's answer as a message of one line.
-    fn message(&self, answer: &Answer) -> Vec<u8> {
+    /// The child's answer as a message of one line, and the endpoint that it says beside it to this service alone.
+    fn message(&self, answer: &Answer) -> (Vec<u8>, String) {
         let (name, raw) = match answer {
             Answer::Result(raw) => ("result", raw),
             Answer::Error(raw) => ("error", raw),
@@ -56,9 +58,19 @@ impl Exchange {
         line.push(b',');
         write_string(&mut line, name);
         line.push(b':');
-        line.extend_from_slice(raw);
+        let endpoint = match endpoint::taken_out(raw) {
+            Some((before, endpoint)) => {
+                line.extend_from_slice(before);
+                line.push(b'}');
+                endpoint.to_owned()
+            }
+            None => {
+                line.extend_from_slice(raw);
+                String::new()
+            }
+        };
         line.push(b'}');
-        line
+        (line, endpoint)
     }
 
     /// The HTTP status of an answer: the newest revision says some errors with it too.
@@ -81,11 +93,12 @@ impl Exchange {
 
     /// One JSON object, written at once.
     pub(super) fn json(&self, answer: &Answer) -> (Response, Ended) {
-        let line = self.message(answer);
+        let (line, endpoint) = self.message(answer);
         let ended = Ended {
             status: self.status(answer),
             bytes: line.len(),
             outcome: outcome(answer),
+            endpoint,
         };
         (json_response(ended.status, line), ended)
     }
@@ -207,13 +220,14 @@ impl<F: FnOnce(Ended)> Streaming<F> {
                     self.exchange.failure(&Failure::Late)
                 }
             };
-            let line = self.exchange.message(&answer);
+            let (line, endpoint) = self.exchange.message(&answer);
             let event = self.counted(event(&line));
             if let Some(on_end) = self.on_end.take() {
                 on_end(Ended {
                     status: StatusCode::OK,
                     bytes: self.bytes,
                     outcome: outcome(&answer),
+                    endpoint,
                 });
             }
             return (event, true);

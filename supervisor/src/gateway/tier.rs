@@ -33,11 +33,13 @@ pub(super) fn refused(standing: &Standing, company: &str, id: &str) -> Response 
             "tier": standing.name,
             "limit": match standing.verdict {
                 Verdict::EnoughToday => "per_day",
-                _ => "per_minute",
+                Verdict::TooMany => "in_flight",
+                Verdict::TooFast | Verdict::LetIn => "per_minute",
             },
             "per_minute": standing.tier.per_minute,
             "burst": standing.tier.burst,
             "per_day": standing.tier.per_day,
+            "in_flight": standing.tier.in_flight,
             "retry_after_s": standing.wait,
         })),
         ..Refusal::new(
@@ -50,7 +52,10 @@ pub(super) fn refused(standing: &Standing, company: &str, id: &str) -> Response 
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, standing.wait.into());
-    tell(response.headers_mut(), standing);
+    // What is left of the minute and the day is not the reason then.
+    if standing.verdict != Verdict::TooMany {
+        tell(response.headers_mut(), standing);
+    }
     response
 }
 
@@ -65,7 +70,13 @@ fn words(standing: &Standing, company: &str) -> String {
              of this service can raise the limit.",
             tier.per_day
         ),
-        _ => format!(
+        Verdict::TooMany => format!(
+            "{company} has {} calls under way, as many at once as its tier `{name}` allows. Nothing was sent to Service \
+             Fusion. Wait {wait} s, then send the same call again; it helps to send calls one after another. The operator \
+             of this service can raise the limit.",
+            tier.in_flight.max(1)
+        ),
+        Verdict::TooFast | Verdict::LetIn => format!(
             "{company} makes calls faster than its tier `{name}` allows: {} per minute, {} at once. Nothing was sent to \
              Service Fusion. Wait {wait} s, then send the same call again; fewer calls that ask for more help. The \
              operator of this service can raise the limit.",

@@ -140,7 +140,7 @@ fn known_tool(name: String) -> String {
 }
 
 /// A method and a path of fixed words and placeholders: a number or a name in it would be somebody's record.
-fn is_endpoint(text: &str) -> bool {
+pub fn is_endpoint(text: &str) -> bool {
     let word = |part: &str| {
         part.bytes()
             .all(|c| c.is_ascii_lowercase() || c == b'-' || c == b'_')

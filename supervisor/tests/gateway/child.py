@@ -95,6 +95,10 @@ def call(number, message, line):
     elif name == "stuck":
         write_down("stuck")
         time.sleep(1000)
+    elif name == "raw":
+        if token is not None:
+            note(token, 0)
+        say('{"jsonrpc":"2.0","id":%d,"result":%s}' % (number, asked["text"]))
     elif name == "error":
         say('{"jsonrpc":"2.0","id":%d,"error":{"code":%d,"message":"m","data":{"big":12345678901234567890123}}}' % (number, asked["code"]))
     elif name == "child":

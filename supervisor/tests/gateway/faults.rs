@@ -200,7 +200,7 @@ async fn a_busy_child_makes_no_room() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(1, Duration::from_mins(10)));
     let busy = children.get("ten_1", Setup::default()).await.unwrap();
-    let call = busy.call(None, hold).await.unwrap();
+    let call = busy.call(None, None, hold).await.unwrap();
     assert_eq!(
         children.get("ten_2", Setup::default()).await.unwrap_err(),
         children::Error::Full(1)
@@ -225,7 +225,7 @@ async fn a_child_that_nobody_asks_ends_and_comes_back_when_asked() {
     let children = diary.children(&[], keep(10, Duration::from_millis(200)));
     let idle = children.get("ten_1", Setup::default()).await.unwrap();
     let busy = children.get("ten_2", Setup::default()).await.unwrap();
-    let _call = busy.call(None, hold).await.unwrap();
+    let _call = busy.call(None, None, hold).await.unwrap();
     gone(idle.process()).await;
     assert!(runs(busy.process()));
     // Ended on purpose, it has not failed: it comes back as often as is needed.

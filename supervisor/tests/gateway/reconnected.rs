@@ -91,7 +91,10 @@ async fn calls_in_flight_end_in_the_child_that_has_them() {
     let diary = Diary::new();
     let children = diary.children(&[], keep(10, Duration::from_mins(10)));
     let former = children.get("ten_1", setup(4)).await.unwrap();
-    let mut held = former.call(None, |id| line(id, "hold")).await.unwrap();
+    let mut held = former
+        .call(None, None, |id| line(id, "hold"))
+        .await
+        .unwrap();
     diary.written("held", 1).await;
     let next = children.get("ten_1", setup(5)).await.unwrap();
     assert_ne!(next.process(), former.process());
@@ -99,7 +102,10 @@ async fn calls_in_flight_end_in_the_child_that_has_them() {
     let late = children.get("ten_1", setup(4)).await.unwrap();
     assert_eq!(late.process(), next.process());
     assert!(runs(former.process()));
-    let mut release = former.call(None, |id| line(id, "release")).await.unwrap();
+    let mut release = former
+        .call(None, None, |id| line(id, "release"))
+        .await
+        .unwrap();
     release.answer().await.unwrap();
     let answer = held.answer().await.unwrap();
     assert!(matches!(answer, sf_supervisor::child::Answer::Result(_)));

@@ -77,7 +77,8 @@ async fn a_tier_is_exact_over_all_replicas() {
     }
     let scaled = ScaledOut::start().await;
     let owner = scaled.company("owner@example.com").await;
-    let limits = json!({"per_minute": 6000, "burst": 6000, "per_day": LET_IN}).to_string();
+    let limits = json!({"per_minute": 6000, "burst": 6000, "per_day": LET_IN, "in_flight": 100});
+    let limits = limits.to_string();
     let change = Change::Tier {
         tier: "free",
         limits: Some(&limits),

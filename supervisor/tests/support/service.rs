@@ -115,6 +115,7 @@ impl Service {
             per_minute: 1_000_000,
             burst: 1_000_000,
             per_day: 100_000_000,
+            in_flight: 1_000_000,
         };
         config.tiers.insert("unlimited".to_owned(), unlimited);
         change(&mut config);

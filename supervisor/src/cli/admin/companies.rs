@@ -43,8 +43,11 @@ pub(super) struct TierOf {
     /// Calls a day for this company alone.
     #[arg(long, value_name = "N")]
     per_day: Option<u32>,
+    /// Calls under way at once on one replica, for this company alone.
+    #[arg(long, value_name = "N")]
+    in_flight: Option<u32>,
     /// Give up limits of its own: those of the tier hold.
-    #[arg(long, conflicts_with_all = ["per_minute", "burst", "per_day"])]
+    #[arg(long, conflicts_with_all = ["per_minute", "burst", "per_day", "in_flight"])]
     tier_limits: bool,
 }
 
@@ -153,8 +156,8 @@ fn summary(desk: &Desk, one: &Overview) -> Vec<(&'static str, String)> {
                 ""
             };
             format!(
-                "{} a minute in bursts of {}, {} a day{own}",
-                tier.per_minute, tier.burst, tier.per_day
+                "{} a minute in bursts of {}, {} a day, {} under way at once{own}",
+                tier.per_minute, tier.burst, tier.per_day, tier.in_flight
             )
         },
     );
@@ -257,6 +260,7 @@ pub(super) async fn set_tier(desk: &Desk, asked: &TierOf) -> Result<Shown, Failu
             per_minute: asked.per_minute.or(own.per_minute),
             burst: asked.burst.or(own.burst),
             per_day: asked.per_day.or(own.per_day),
+            in_flight: asked.in_flight.or(own.in_flight),
         }
     };
     let limits = (limits != Limits::default())
@@ -270,8 +274,8 @@ pub(super) async fn set_tier(desk: &Desk, asked: &TierOf) -> Result<Shown, Failu
     let now = changed.after.as_ref().unwrap_or(&changed.before);
     let holds = limits_of(desk, now).map_or_else(String::new, |tier| {
         format!(
-            ": {} calls a minute in bursts of {}, {} a day",
-            tier.per_minute, tier.burst, tier.per_day
+            ": {} calls a minute in bursts of {}, {} a day, {} under way at once",
+            tier.per_minute, tier.burst, tier.per_day, tier.in_flight
         )
     });
     let text = format!("{} has the tier {}{holds}.", now.company, now.tier);
