@@ -417,7 +417,10 @@ async fn what_an_operator_does_holds_and_is_in_the_log() {
     )
     .await;
     let asked = text(asked).await;
-    assert!(asked.contains("7 a day, some of them its own"), "{asked}");
+    assert!(
+        asked.contains("7 a day, 32 under way at once, some of them its own"),
+        "{asked}"
+    );
     let tenant = async || {
         service
             .app
@@ -461,6 +464,10 @@ async fn what_an_operator_does_holds_and_is_in_the_log() {
         act("note", &[("note", "rings at noon")]).await.status(),
         303
     );
+    let export = service.get("/api/export").bearer_auth(&company.bearer);
+    let export = text(export.send().await.unwrap()).await;
+    assert!(export.contains("tenant.tier"), "{export}");
+    assert!(!export.contains("rings at noon"), "notes are for operators");
     let revoked = act(&format!("devices/{}", company.device_id), &[]).await;
     assert_eq!(revoked.status(), 303);
     let again = act(&format!("devices/{}", company.device_id), &[]).await;

@@ -31,6 +31,7 @@ pub(super) struct Typed {
     pub(super) per_minute: String,
     pub(super) burst: String,
     pub(super) per_day: String,
+    pub(super) in_flight: String,
 }
 
 #[derive(Template)]
@@ -56,6 +57,7 @@ impl Typed {
             per_minute: text(own.per_minute),
             burst: text(own.burst),
             per_day: text(own.per_day),
+            in_flight: text(own.in_flight),
         }
     }
 
@@ -66,6 +68,7 @@ impl Typed {
             per_minute: field("per_minute"),
             burst: field("burst"),
             per_day: field("per_day"),
+            in_flight: field("in_flight"),
         }
     }
 
@@ -76,8 +79,9 @@ impl Typed {
         }
         Ok(Limits {
             per_minute: number("Calls a minute", &self.per_minute)?,
-            burst: number("Calls at once", &self.burst)?,
+            burst: number("Calls at once after a pause", &self.burst)?,
             per_day: number("Calls a day", &self.per_day)?,
+            in_flight: number("Calls under way", &self.in_flight)?,
         })
     }
 }
@@ -112,8 +116,8 @@ pub(super) fn words(app: &App, tier: &str, own: Limits) -> String {
         ", some of them its own"
     };
     format!(
-        "tier {tier}: {} calls a minute, {} at once, {} a day{some}",
-        holds.per_minute, holds.burst, holds.per_day
+        "tier {tier}: {} calls a minute, {} at once after a pause, {} a day, {} under way at once{some}",
+        holds.per_minute, holds.burst, holds.per_day, holds.in_flight
     )
 }
 
