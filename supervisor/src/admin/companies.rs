@@ -30,8 +30,8 @@ const PAGE: i64 = 50;
 const LONGEST: usize = 100;
 const SORTS: [(&str, Sort, &str); 4] = [
     ("company", Sort::Company, "Company"),
-    ("seen", Sort::Seen, "Last seen"),
     ("calls", Sort::Calls, "Calls today"),
+    ("seen", Sort::Seen, "Last seen"),
     ("created", Sort::Created, "Created"),
 ];
 
@@ -250,7 +250,7 @@ mod tests {
     fn what_is_not_known_is_as_if_it_was_not_said() {
         let asked = Asked::from("state=rich&sort=-id%3Bdrop&page=-5&q=&q=x");
         assert_eq!(asked.address(&asked.sort_word(), asked.page), "/admin");
-        let first = &asked.heads()[1];
+        let first = &asked.heads()[2];
         assert_eq!(
             (first.order, first.href.as_str()),
             ("descending", "/admin?sort=-seen")
