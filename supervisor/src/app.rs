@@ -10,6 +10,7 @@ use crate::{
     children::Children,
     clock::Clock,
     config::Config,
+    fleet::Fleet,
     gateway::meter::Meter,
     mailer::Mailer,
     master_key::MasterKeys,
@@ -40,6 +41,8 @@ pub struct App {
     pub binaries: Binaries,
     /// The tenants' sf-mcp processes.
     pub children: Arc<Children>,
+    /// Calls of all companies, for operators.
+    pub fleet: Fleet,
 }
 
 /// Why the service cannot start.
@@ -94,6 +97,7 @@ impl App {
                 config.keep,
             ),
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
+            fleet: Fleet::default(),
             config,
             store,
             clock,

@@ -24,6 +24,7 @@ pub mod connections;
 pub mod devices;
 pub mod email;
 pub mod error;
+pub mod fleet;
 pub mod gateway;
 pub mod hosts;
 pub mod housekeeping;

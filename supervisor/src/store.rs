@@ -62,7 +62,7 @@ pub use self::{
 
 /// One row of either database.
 type Row = AnyRow;
-type Result<T> = std::result::Result<T, Error>;
+pub type Result<T> = std::result::Result<T, Error>;
 
 /// Connections for queries. On SQLite writers wait for one another anyway.
 const CONNECTIONS: u32 = 16;

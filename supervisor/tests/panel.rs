@@ -1,6 +1,7 @@
 //! The operators' panel: who gets in and for how long, what it finds, what it changes, and what it never shows.
 
 use reqwest::Response;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use sf_supervisor::store::{
     Change, Entry, Origin, Sort, State, Store, Traces, UsageEvent, UsageSource, Wanted,
@@ -586,7 +587,6 @@ async fn the_panel_never_shows_a_secret() {
     let cookie = signed_in(&service, OPERATOR).await;
     let token = service.app.broker.token(&company.tenant_id).await.unwrap();
     let account = service.app.vault.account(&company.tenant_id).await.unwrap();
-    use secrecy::ExposeSecret;
     let secrets = [
         sf_mcp::sandbox::CLIENT_ID.to_owned(),
         sf_mcp::sandbox::CLIENT_SECRET.to_owned(),

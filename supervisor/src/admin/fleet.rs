@@ -18,20 +18,18 @@ use super::{
 use crate::{
     app::App,
     charts::{Day, Days},
-    error::Problem,
+    fleet::{DAYS, HOUR, Sums},
     pages::{
         Frame, Instead,
         moment::moment,
         nav::{self, Desk},
         page,
     },
-    store::{By, Group, Lost, State as Condition, Sum},
+    store::{Group, Lost, State as Condition, Sum},
     visitor,
 };
 
-const HOUR: i64 = 60 * 60 * 1000;
-/// Companies in a list of the busiest, and of those whose connection is lost.
-const BUSIEST: i64 = 10;
+/// Companies in the list of those whose connection is lost.
 const LOST: i64 = 20;
 
 #[derive(Template)]
@@ -40,6 +38,8 @@ struct Fleet {
     frame: Frame,
     companies: i64,
     periods: Vec<(&'static str, Figures)>,
+    /// HTML of a time.
+    read: String,
     days: Vec<Day>,
     states: Vec<Standing>,
     tiers: Vec<String>,
@@ -86,22 +86,23 @@ pub(super) async fn show(
     let operator = visitor::operator(&app, &headers).await?;
     let now = app.clock.now();
     let today = day_start(now);
-    let first = today - 29 * DAY;
-    let by_day = app.store.usage(None, first, today + DAY, By::Day).await?;
+    let first = today - (DAYS - 1) * DAY;
+    let sums = app.fleet.sums(&app.store, now).await?;
     let groups = app.store.groups().await?;
     let tiers = tiers(&app, &groups);
-    let busiest = app.store.busiest(today - 6 * DAY, BUSIEST).await?;
     let lost = app.store.lost_connections(LOST).await?;
     let fleet = Fleet {
         frame: (operator.visitor)
             .frame(&app, "Fleet")
             .nav(nav::operator(Desk::Fleet)),
         companies: groups.iter().map(|group| group.companies).sum(),
-        periods: periods(&app, &by_day, now).await?,
-        days: figures::days(&by_day, first, today),
+        periods: periods(&sums),
+        read: moment(sums.at),
+        days: figures::days(&sums.days, first, today),
         states: standings(&groups, &tiers),
         tiers,
-        busiest: busiest
+        busiest: sums
+            .busiest
             .iter()
             .map(|(sum, company)| (path_of(&sum.key), company.clone(), sum.into()))
             .collect(),
@@ -121,17 +122,10 @@ fn told(lost: Lost) -> (String, String, String, String) {
 }
 
 /// Sums are by whole hours and days, so the last hour is the current one and the one before.
-async fn periods(
-    app: &App,
-    by_day: &[Sum],
-    now: i64,
-) -> Result<Vec<(&'static str, Figures)>, Problem> {
-    let hour = now - now.rem_euclid(HOUR);
-    let by_hour = app
-        .store
-        .usage(None, hour - 23 * HOUR, hour + HOUR, By::Hour);
-    let by_hour = by_hour.await?;
-    let lately: Vec<Sum> = by_hour
+fn periods(sums: &Sums) -> Vec<(&'static str, Figures)> {
+    let hour = sums.at - sums.at.rem_euclid(HOUR);
+    let lately: Vec<Sum> = sums
+        .hours
         .iter()
         .filter(|sum| {
             sum.key
@@ -140,11 +134,11 @@ async fn periods(
         })
         .cloned()
         .collect();
-    Ok(vec![
+    vec![
         ("This hour and the last", (&figures::total(&lately)).into()),
-        ("Last 24 hours", (&figures::total(&by_hour)).into()),
-        ("Last 30 days", (&figures::total(by_day)).into()),
-    ])
+        ("Last 24 hours", (&figures::total(&sums.hours)).into()),
+        ("Last 30 days", (&figures::total(&sums.days)).into()),
+    ]
 }
 
 /// The configured tiers, and those that companies have without the configuration knowing them.
