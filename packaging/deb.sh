@@ -9,7 +9,7 @@ give_up() {
     exit 1
 }
 
-profile=release out=$root/dist
+profile=release out=$root/dist fast=""
 while [ $# -gt 0 ]; do
     [ $# -ge 2 ] || give_up "$1 is no option with a value; the first lines of this script list them"
     case $1 in
@@ -21,7 +21,7 @@ while [ $# -gt 0 ]; do
 done
 case $profile in
     release) folder=release ;;
-    dev) folder=debug ;;
+    dev) folder=debug fast=yes ;;
     *) give_up "the profile is release or dev, not $profile" ;;
 esac
 command -v cargo-deb >/dev/null || give_up "cargo-deb is missing: cargo install cargo-deb"
@@ -40,5 +40,7 @@ mkdir -p "$staged/programs"
 "$targets/$folder/examples/packaging" texts "$staged"
 for program in sf-mcp sf-supervisor; do
     cp "$targets/$folder/$program" "$staged/programs/"
-    cargo-deb --no-build --no-strip --package "$program" --output "$out"
+    # The release profile does that by itself.
+    [ "$profile" = release ] || strip "$staged/programs/$program"
+    cargo-deb --no-build --no-strip --package "$program" --output "$out" ${fast:+--fast}
 done

@@ -124,6 +124,10 @@ pub enum Toolset {
 
 /// Settings with everything decided.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own that people know by its name"
+)]
 pub struct Config {
     pub profile: String,
     pub demo: bool,

@@ -35,9 +35,16 @@ fn texts(folder: &Path) -> io::Result<()> {
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
             clap_complete::generate_to(shell, &mut command, &name, &completions)?;
         }
-        clap_mangen::generate_to(command, &man)?;
+        clap_mangen::generate_to(without_help(command), &man)?;
     }
     Ok(())
+}
+
+/// Without a page for each `help COMMAND`.
+fn without_help(command: clap::Command) -> clap::Command {
+    command
+        .disable_help_subcommand(true)
+        .mut_subcommands(without_help)
 }
 
 fn extension(os: &str, program: &Path, file: &Path) -> io::Result<()> {

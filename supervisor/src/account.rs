@@ -95,6 +95,8 @@ async fn head(app: &App, tenant: &Tenant) -> Result<Value, Problem> {
     let entries = store.entries(Some(&tenant.id), ENTRIES).await?;
     let entries: Vec<_> = entries
         .iter()
+        // The operators' words about a company are theirs.
+        .filter(|entry| entry.action != "tenant.note")
         .map(|entry| {
             json!({
                 "at": entry.at, "actor": entry.actor, "action": entry.action, "before": entry.before,

@@ -85,6 +85,13 @@ impl Browser {
         })
     }
 
+    /// An operator uses the panel: since when this browser is signed in, unless it was left alone there for so long (ms).
+    pub async fn operates(&self, app: &App, idle: i64) -> Result<Option<i64>, Problem> {
+        let now = app.clock.now();
+        let since = app.store.operate_session(&self.hash, now, now - idle);
+        Ok(since.await?)
+    }
+
     pub async fn sign_out(self, app: &App) -> Result<Self, Problem> {
         app.store.end_session(&self.hash).await?;
         Self::fresh(app)

@@ -54,12 +54,12 @@ impl Days<'_> {
         round_up(most.unwrap_or_default())
     }
 
-    fn width(&self) -> i64 {
-        LEFT + STEP * i64::try_from(self.days.len()).unwrap_or_default()
+    fn view_box(&self) -> String {
+        format!("0 0 {} {}", self.width(), HEIGHT + BELOW)
     }
 
-    fn height(&self) -> i64 {
-        HEIGHT + BELOW
+    fn width(&self) -> i64 {
+        LEFT + STEP * i64::try_from(self.days.len()).unwrap_or_default()
     }
 
     fn total(&self) -> i64 {
@@ -122,6 +122,10 @@ impl Days<'_> {
 
 impl Rows<'_> {
     /// Of the largest, in hundredths; what is there at all is seen.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "a template hands its fields over so"
+    )]
     fn share(&self, calls: &i64) -> i64 {
         let most = self.rows.iter().map(|row| row.calls).max();
         (calls * 100 / most.unwrap_or(1).max(1)).clamp(i64::from(*calls > 0), 100)

@@ -90,7 +90,7 @@ pub struct Settings {
     #[arg(long, env = "SF_SUPERVISOR_API_URL", global = true, value_name = "URL")]
     pub api_url: Option<String>,
 
-    /// E-mail addresses of the operators (comma list).
+    /// E-mail addresses of those who may use the panel at /admin (comma list); with --dev operator@localhost, else nobody.
     #[arg(
         long,
         env = "SF_SUPERVISOR_OPERATORS",
@@ -203,6 +203,8 @@ fn in_flight() -> u32 {
     32
 }
 
+/// Who may use the panel of a service for trying, whose mails go to a folder of this machine.
+pub const DEV_OPERATOR: &str = "operator@localhost";
 /// Where the real Service Fusion is.
 pub const SERVICE_FUSION: &str = "https://api.servicefusion.com";
 
@@ -409,6 +411,7 @@ impl Settings {
             operators: self
                 .operators
                 .or(file.operators)
+                .or_else(|| dev.then(|| vec![DEV_OPERATOR.to_owned()]))
                 .unwrap_or_default()
                 .iter()
                 .map(|operator| operator.trim().to_lowercase())

@@ -5,6 +5,7 @@
 //! know no HTTP. [`app::App`] stands between them.
 
 pub mod account;
+pub mod admin;
 pub mod admission;
 pub mod app;
 pub mod archive;

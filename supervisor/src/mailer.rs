@@ -7,7 +7,13 @@ mod folder;
 mod letters;
 mod smtp;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use lettre::message::Mailbox;
 use tokio::{
@@ -72,6 +78,7 @@ pub struct Mailer {
     queue: mpsc::Sender<Letter>,
     stopping: CancellationToken,
     closing: CancellationToken,
+    waiting: Arc<AtomicUsize>,
     working: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -92,16 +99,19 @@ impl Mailer {
             public_url: config.public_url.clone(),
             places: Semaphore::new(AT_ONCE),
             stopping: CancellationToken::new(),
+            waiting: Arc::default(),
         });
-        let (queue, waiting) = mpsc::channel(WAITING);
+        let waiting = Arc::clone(&post.waiting);
+        let (queue, letters) = mpsc::channel(WAITING);
         let stopping = post.stopping.clone();
         let closing = CancellationToken::new();
-        let working = tokio::spawn(work(post, waiting, closing.clone()));
+        let working = tokio::spawn(work(post, letters, closing.clone()));
         let working = Mutex::new(Some(working));
         Ok(Self {
             queue,
             stopping,
             closing,
+            waiting,
             working,
         })
     }
@@ -113,6 +123,12 @@ impl Mailer {
             tracing::error!(%to, "too many mails wait, one is dropped");
             count("dropped");
         }
+    }
+
+    /// Letters that are handed in and neither sent nor given up yet.
+    pub fn waiting(&self) -> usize {
+        let queued = WAITING.saturating_sub(self.queue.capacity());
+        queued + self.waiting.load(Ordering::Relaxed)
     }
 
     /// From now on each letter has one more try; letters of the last requests are still taken.
@@ -147,6 +163,8 @@ struct Post {
     public_url: String,
     places: Semaphore,
     stopping: CancellationToken,
+    /// Letters that were taken from the queue and are not at their end yet.
+    waiting: Arc<AtomicUsize>,
 }
 
 async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>, closing: CancellationToken) {
@@ -154,7 +172,7 @@ async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>, closing: Can
     loop {
         tokio::select! {
             letter = waiting.recv() => match letter {
-                Some(letter) => { under_way.spawn(deliver(post.clone(), letter)); }
+                Some(letter) => { under_way.spawn(delivered(post.clone(), letter)); }
                 None => break,
             },
             Some(_) = under_way.join_next() => {}
@@ -163,6 +181,15 @@ async fn work(post: Arc<Post>, mut waiting: mpsc::Receiver<Letter>, closing: Can
         }
     }
     while under_way.join_next().await.is_some() {}
+}
+
+async fn delivered(post: Arc<Post>, letter: Letter) {
+    let waiting = metrics::gauge!("sf_supervisor_mails_waiting");
+    post.waiting.fetch_add(1, Ordering::Relaxed);
+    waiting.increment(1);
+    deliver(Arc::clone(&post), letter).await;
+    post.waiting.fetch_sub(1, Ordering::Relaxed);
+    waiting.decrement(1);
 }
 
 /// Tries until it is sent, refused for good, or no longer worth sending.

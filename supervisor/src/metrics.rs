@@ -1,6 +1,6 @@
 //! Figures for Prometheus, on a listener of their own.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
@@ -49,4 +49,32 @@ pub fn render() -> String {
         .get()
         .map(PrometheusHandle::render)
         .unwrap_or_default()
+}
+
+/// What one of our counters says for each value of a label; nothing before it first counts.
+pub fn counted(name: &str, label: &str) -> BTreeMap<String, i64> {
+    counts(&render(), name, label)
+}
+
+fn counts(text: &str, name: &str, label: &str) -> BTreeMap<String, i64> {
+    let start = format!("{name}{{{label}=\"");
+    text.lines()
+        .filter_map(|line| line.strip_prefix(&start)?.split_once("\"} "))
+        .filter_map(|(value, count)| Some((value.to_owned(), count.parse().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_read_back() {
+        let text = "# TYPE mails_total counter\nmails_total{outcome=\"sent\"} 12\nmails_total{outcome=\"failed\"} 1\n\
+                    mails_total_more{outcome=\"sent\"} 9\n";
+        let counted = counts(text, "mails_total", "outcome");
+        assert_eq!(counted["sent"], 12);
+        assert_eq!(counted["failed"], 1);
+        assert_eq!(counted.len(), 2);
+    }
 }

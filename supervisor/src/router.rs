@@ -13,8 +13,8 @@ use axum::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, app::App, bundles, connections, devices, error::Problem, gateway, hosts, members,
-    oauth, openapi, pages, portal, sign_in, signup, token, usage, web,
+    account, admin, app::App, bundles, connections, devices, error::Problem, gateway, hosts,
+    members, oauth, openapi, pages, portal, sign_in, signup, token, usage, web,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
@@ -67,6 +67,7 @@ fn for_people() -> Router<Arc<App>> {
             .merge(signup::connect::routes())
             .merge(bundles::install::routes())
             .merge(portal::routes())
+            .merge(admin::routes())
             .merge(sign_in::routes())
             .merge(oauth::for_people())
             .merge(pages::assets::routes()),

@@ -10,11 +10,13 @@ mod beside;
 mod browser_grants;
 mod clients;
 mod codes;
+mod companies;
 mod counters;
 mod credentials;
 mod data_keys;
 mod export;
 mod first_calls;
+mod fleet;
 mod grants;
 mod members;
 mod sessions;
@@ -40,14 +42,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::{
     administration::{Change, Changed, Overview, State, parsed},
-    audit::Entry,
+    audit::{Entry, Traces},
     beside::known_schema,
     browser_grants::BrowserGrant,
     clients::OauthClient,
     codes::{NewCode, TRIES_PER_CODE, Tried},
+    companies::{Connection, Listed, Sort, Wanted},
     credentials::{Credentials, Renewed, Replaced, Sealed},
     data_keys::DataKey,
     first_calls::Heard,
+    fleet::{FailedCall, Group, Lost, SAMPLE},
     grants::{Family, Issue, NewCode as NewOauthCode, Successor, TakenCode},
     members::{Member, Role},
     spent::{Charge, Holder, Watch},

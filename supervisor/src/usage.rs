@@ -12,6 +12,7 @@ pub mod event;
 pub mod ingest;
 pub mod period;
 pub mod report;
+pub mod sheet;
 
 /// Devices report calls, a tenant's people read the sums.
 pub fn routes() -> Router<Arc<App>> {

@@ -3,6 +3,7 @@
 use axum::{
     body::Bytes,
     http::{HeaderMap, StatusCode, Uri},
+    response::Response,
 };
 use url::form_urlencoded::byte_serialize;
 
@@ -17,12 +18,23 @@ use crate::{
     web,
 };
 
+/// The operators' panel asks for another sign-in when it was not used for so long, in ms.
+const IDLE: i64 = 30 * 60_000;
+
 /// Somebody who is signed in.
 #[derive(Clone, Debug)]
 pub struct Visitor {
     pub browser: Browser,
     /// In lower case.
     pub email: String,
+}
+
+/// Somebody who may use the operators' panel.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    pub visitor: Visitor,
+    /// When they signed in, in Unix ms.
+    pub since: i64,
 }
 
 impl Visitor {
@@ -92,13 +104,26 @@ pub async fn owner(
     Err(pages::says(StatusCode::FORBIDDEN, frame, &text, next).into())
 }
 
-/// An operator of this service. To others there is nothing here.
-pub async fn operator(app: &App, headers: &HeaderMap) -> Result<Visitor, Instead> {
+/// An operator of this service. To others there is nothing here. The panel's sessions end when nobody uses them.
+pub async fn operator(app: &App, headers: &HeaderMap) -> Result<Operator, Instead> {
     let visitor = signed_in(app, headers).await?;
-    if app.config.operators.contains(&visitor.email) {
-        return Ok(visitor);
+    if !app.config.operators.contains(&visitor.email) {
+        return Err(pages::not_found().into());
     }
-    Err(pages::not_found().into())
+    if let Some(since) = visitor.browser.operates(app, IDLE).await? {
+        return Ok(Operator { visitor, since });
+    }
+    let asked = web::address();
+    let next = sign_in::safe(&asked).unwrap_or("/admin");
+    Err(sign_in_again(app, visitor, next).await?.into())
+}
+
+/// Ends the session, and leads back to `next` after another sign-in.
+pub async fn sign_in_again(app: &App, visitor: Visitor, next: &str) -> Result<Response, Problem> {
+    let browser = visitor.browser.sign_out(app).await?;
+    let next: String = byte_serialize(next.as_bytes()).collect();
+    let location = format!("/sign-in?next={next}");
+    Ok(pages::see_other(&location, Some(browser)))
 }
 
 /// The fields of a form that one of our pages gave to this browser for this very path. Ask it before anything else of a

@@ -20,6 +20,7 @@ mod killed;
 mod mail;
 mod oauth;
 mod pages;
+mod panel;
 mod scale_out;
 mod serving;
 mod signup;

@@ -18,7 +18,7 @@ async fn company(service: &Service, name: &str, email: &str) -> Member {
 }
 
 /// Connected to the sandbox, as far as pages ask.
-async fn activate(service: &Service, member: &Member) {
+pub(crate) async fn activate(service: &Service, member: &Member) {
     let connect = format!("/app/{}/reconnect", member.tenant_id);
     let cookie = signed_in(service, &member.email).await;
     let form = [
@@ -32,10 +32,10 @@ async fn activate(service: &Service, member: &Member) {
 }
 
 /// A browser's cookie after a sign-in.
-async fn signed_in(service: &Service, email: &str) -> String {
+pub(crate) async fn signed_in(service: &Service, email: &str) -> String {
     let new = tokens::with_prefix("sfs_").unwrap();
     let (store, now) = (&service.app.store, service.app.clock.now());
-    let until = now + 3_600_000;
+    let until = now + 8 * 3_600_000;
     let adding = store.add_session(&new.hash, "", email, now, until);
     adding.await.unwrap();
     format!("sf_session={}", new.token.expose_secret())
@@ -52,12 +52,17 @@ fn asking(service: &Service, cookie: &str, path: &str) -> RequestBuilder {
     request.header("cookie", cookie)
 }
 
-async fn get(service: &Service, cookie: &str, path: &str) -> Response {
+pub(crate) async fn get(service: &Service, cookie: &str, path: &str) -> Response {
     asking(service, cookie, path).send().await.unwrap()
 }
 
 /// A form as its page would send it.
-async fn post(service: &Service, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+pub(crate) async fn post(
+    service: &Service,
+    cookie: &str,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> Response {
     let (_, session) = cookie.split_once('=').unwrap();
     let hash = tokens::hash(session);
     let token = service.app.master.form_token(&hash, path);
@@ -73,7 +78,7 @@ async fn post(service: &Service, cookie: &str, path: &str, fields: &[(&str, &str
     request.body(form.finish()).send().await.unwrap()
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers
         .get(name)
         .map_or("", |value| value.to_str().unwrap())

@@ -249,19 +249,16 @@ async fn a_machine_has_the_companys_time_zone_until_it_has_one_of_its_own() {
     let machine = logged_in(&service, token).await;
     assert_eq!(zone(&machine).await, "Pacific/Auckland");
 
-    // Once the access token has ended, the next call asks for another one and is told the zone with it.
+    // An access token that Service Fusion refuses is replaced by another one, and the zone is told with it.
     set_zone(&service, token, "America/Chicago").await;
-    let reset = format!("{}/sandbox/reset", service.around.sandbox.origin());
-    assert!(
-        service
-            .http
-            .post(reset)
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .is_success()
-    );
+    let faults = format!("{}/sandbox/faults", service.around.sandbox.origin());
+    let refused = json!([{"kind": "status", "status": 401, "match": {"path_contains": "/v1/"}}]);
+    let refusing = service
+        .http
+        .post(faults)
+        .header("content-type", "application/json")
+        .body(refused.to_string());
+    assert_eq!(refusing.send().await.unwrap().status(), 204);
     let ran = machine.call("get_dispatch_board").await;
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert_eq!(zone(&machine).await, "America/Chicago");

@@ -22,6 +22,7 @@ const TIER: Tier = Tier {
     per_minute: 9_000_000,
     burst: 1_000_000,
     per_day: 1_000_000_000,
+    in_flight: 100_000,
 };
 
 struct Company {

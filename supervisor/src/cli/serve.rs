@@ -12,7 +12,7 @@ use crate::{
     app::App,
     cli::{Exit, Failure},
     clock::Clock,
-    config::{self, Config},
+    config::{self, Config, Mail},
     housekeeping, logging,
     master_key::MasterKeys,
     metrics,
@@ -57,7 +57,7 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     let stop = CancellationToken::new();
     tracing::info!(address = %listener.local_addr()?, "serving");
     if app.config.dev {
-        eprintln!("sf-supervisor is running: open {}", app.config.public_url);
+        tell(&app.config);
     }
     let measuring = figures.map(|listener| {
         let router = Router::new().route("/metrics", get(async || metrics::render()));
@@ -104,6 +104,18 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     drop(sandbox);
     tracing::info!("stopped");
     Ok(Exit::Done)
+}
+
+/// Where to begin, for somebody who tries it.
+fn tell(config: &Config) {
+    let url = &config.public_url;
+    eprintln!("sf-supervisor is running: open {url}");
+    if let (Some(operator), Mail::Folder(folder)) = (config.operators.first(), &config.mail) {
+        eprintln!(
+            "To look after companies, open {url}/admin and sign in as {operator}; the code is in the mail that appears in {}",
+            folder.display()
+        );
+    }
 }
 
 /// Only a proxy keeps connections that it may use at any moment.

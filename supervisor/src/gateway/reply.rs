@@ -58,16 +58,13 @@ impl Exchange {
         line.push(b',');
         write_string(&mut line, name);
         line.push(b':');
-        let endpoint = match endpoint::taken_out(raw) {
-            Some((before, endpoint)) => {
-                line.extend_from_slice(before);
-                line.push(b'}');
-                endpoint.to_owned()
-            }
-            None => {
-                line.extend_from_slice(raw);
-                String::new()
-            }
+        let endpoint = if let Some((before, endpoint)) = endpoint::taken_out(raw) {
+            line.extend_from_slice(before);
+            line.push(b'}');
+            endpoint.to_owned()
+        } else {
+            line.extend_from_slice(raw);
+            String::new()
         };
         line.push(b'}');
         (line, endpoint)

@@ -32,7 +32,7 @@ const HERE: &str = "/clients";
 struct Clients {
     frame: Frame,
     install: String,
-    clients: Vec<Client>,
+    connected: Vec<Client>,
 }
 
 struct Client {
@@ -73,7 +73,7 @@ pub(super) async fn show(
     let page_of = Clients {
         frame: frame.notice(asked.notice()),
         install: visit.path("/install"),
-        clients: families.into_iter().map(client).collect(),
+        connected: families.into_iter().map(client).collect(),
     };
     Ok(page(StatusCode::OK, &page_of, None))
 }

@@ -32,7 +32,7 @@ const HERE: &str = "/devices";
 struct Devices {
     frame: Frame,
     install: String,
-    devices: Vec<Device>,
+    listed: Vec<Device>,
 }
 
 struct Device {
@@ -59,7 +59,7 @@ pub(super) async fn show(
     let page_of = Devices {
         frame: frame.notice(asked.notice()),
         install: visit.path("/install"),
-        devices: tokens
+        listed: tokens
             .into_iter()
             .map(|token| device(&visit, &people, token))
             .collect(),

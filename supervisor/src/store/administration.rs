@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{Entry, Result, Store, Tenant, audit, tenants};
+use super::{Entry, Error, Result, Row, Store, Tenant, audit, tenants};
 
 /// A company at a glance.
 #[derive(Clone, Debug)]
@@ -37,7 +37,22 @@ impl State {
         }
     }
 
-    fn of(tenant: &Tenant, ended: bool) -> Self {
+    pub const ALL: [Self; 4] = [Self::New, Self::Active, Self::Disconnected, Self::Suspended];
+
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.word() == word)
+    }
+
+    /// From a column `state`.
+    pub(super) fn from_row(row: &Row) -> Result<Self> {
+        let word: String = row.try_get("state")?;
+        Self::named(&word).ok_or(Error::Value {
+            what: "a company's state",
+            value: word,
+        })
+    }
+
+    pub fn of(tenant: &Tenant, ended: bool) -> Self {
         match (tenant.suspended_at, tenant.activated_at) {
             (Some(_), _) => Self::Suspended,
             (None, None) => Self::New,

@@ -2,7 +2,7 @@
 
 use sqlx::{AnyConnection, Row as _};
 
-use super::{Result, Row, Store};
+use super::{Result, Row, Store, companies::patterns};
 use crate::ids;
 
 /// One change.
@@ -19,7 +19,54 @@ pub struct Entry {
     pub after: Option<String>,
 }
 
+/// Which entries; what is empty does not matter.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Traces<'a> {
+    pub tenant_id: &'a str,
+    /// Part of who did it.
+    pub actor: &'a str,
+    pub action: &'a str,
+}
+
 impl Store {
+    /// A page of entries with the names of their companies, the newest first; a deleted company has no name any more.
+    pub async fn traces(
+        &self,
+        which: Traces<'_>,
+        (offset, limit): (i64, i64),
+    ) -> Result<Vec<(Entry, Option<String>)>> {
+        let mut conditions = String::from("1 = 1");
+        let mut values = Vec::new();
+        let [actor, _] = patterns(which.actor);
+        for (condition, value, is_asked) in [
+            ("tenant_id = ", which.tenant_id, !which.tenant_id.is_empty()),
+            ("action = ", which.action, !which.action.is_empty()),
+            ("LOWER(actor) LIKE ", &*actor, !which.actor.is_empty()),
+        ] {
+            if is_asked {
+                values.push(value.to_owned());
+                conditions += &format!(" AND {condition}${}", values.len() + 2);
+                if condition.ends_with("LIKE ") {
+                    conditions += " ESCAPE '!'";
+                }
+            }
+        }
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT at, actor, action, tenant_id, before, after, \
+             (SELECT company FROM tenants WHERE tenants.id = audit.tenant_id) AS company \
+             FROM audit WHERE {conditions} ORDER BY at DESC, id LIMIT $1 OFFSET $2"
+        )))
+        .bind(limit)
+        .bind(offset);
+        for value in values {
+            query = query.bind(value);
+        }
+        let rows = query.fetch_all(&self.pool).await?;
+        rows.iter()
+            .map(|row| Ok((entry(row)?, row.try_get("company")?)))
+            .collect()
+    }
+
     pub async fn note(&self, entry: &Entry) -> Result<()> {
         add(&mut *self.pool.acquire().await?, entry).await
     }

@@ -37,6 +37,25 @@ impl Store {
         Ok(row.map(|row| row.try_get("email")).transpose()?)
     }
 
+    /// Notes that an operator uses the session; when it began, unless it is over or was not used since `idle_since`.
+    pub async fn operate_session(
+        &self,
+        hash: &str,
+        now: i64,
+        idle_since: i64,
+    ) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "UPDATE sessions SET operated_at = $2 WHERE hash = $1 AND expires_at > $2 \
+             AND COALESCE(operated_at, created_at) > $3 RETURNING created_at",
+        )
+        .bind(hash)
+        .bind(now)
+        .bind(idle_since)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| row.try_get("created_at")).transpose()?)
+    }
+
     pub async fn end_session(&self, hash: &str) -> Result<()> {
         sqlx::query("DELETE FROM sessions WHERE hash = $1")
             .bind(hash)

@@ -278,12 +278,12 @@ impl Store {
     }
 }
 
-const SUMS: &str = "CAST(COALESCE(SUM(calls), 0) AS BIGINT) AS calls, \
+pub(super) const SUMS: &str = "CAST(COALESCE(SUM(calls), 0) AS BIGINT) AS calls, \
                     CAST(COALESCE(SUM(CASE WHEN status = 'ok' THEN 0 ELSE calls END), 0) AS BIGINT) AS errors, \
                     CAST(COALESCE(SUM(duration_ms), 0) AS BIGINT) AS duration_ms, \
                     CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes";
 
-fn sum(row: &Row) -> Result<Sum> {
+pub(super) fn sum(row: &Row) -> Result<Sum> {
     Ok(Sum {
         key: row.try_get("key")?,
         calls: row.try_get("calls")?,

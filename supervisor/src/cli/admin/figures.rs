@@ -1,7 +1,5 @@
 //! How many calls were made.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
@@ -12,7 +10,7 @@ use crate::{
         shown::{self, Shown},
     },
     store::By,
-    usage::{csv, period::Period, report::Report},
+    usage::{period::Period, report::Report, sheet},
 };
 
 #[derive(Args)]
@@ -60,8 +58,6 @@ impl Grouping {
     }
 }
 
-const FIGURES: [&str; 4] = ["calls", "errors", "duration_ms", "bytes"];
-
 pub(super) async fn usage(desk: &Desk, asked: &Asked) -> Result<Shown, Failure> {
     let by = match (asked.by, &asked.tenant) {
         (Some(by), _) => by.within(),
@@ -85,70 +81,18 @@ pub(super) async fn usage(desk: &Desk, asked: &Asked) -> Result<Shown, Failure> 
         Report::named(period, "tenant", sums).json()
     };
     if by.is_none() {
-        name_companies(desk, &mut report).await?;
+        sheet::name_companies(&mut report, desk.store.company_names().await?);
     }
     let text = if asked.csv {
-        as_csv(&report)
+        sheet::csv(&report)
     } else {
         as_table(&report)
     };
     Ok(Shown::new(text, report))
 }
 
-async fn name_companies(desk: &Desk, report: &mut Value) -> Result<(), Failure> {
-    let all = desk.store.overviews().await?;
-    let names: BTreeMap<&str, &str> = all
-        .iter()
-        .map(|one| (one.tenant.id.as_str(), one.tenant.company.as_str()))
-        .collect();
-    for row in report["rows"].as_array_mut().into_iter().flatten() {
-        let id = row["tenant"].as_str().unwrap_or_default();
-        row["company"] = names.get(id).copied().unwrap_or_default().into();
-    }
-    Ok(())
-}
-
-/// Heads and cells, the totals last.
-fn cells(report: &Value) -> (Vec<&str>, Vec<Vec<String>>) {
-    let by = report["by"].as_str().unwrap_or_default();
-    let mut heads = vec![by];
-    if by == "tenant" {
-        heads.push("company");
-    }
-    let labels = heads.len();
-    heads.extend(FIGURES);
-    let text = |value: &Value| {
-        value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned)
-    };
-    let mut rows: Vec<Vec<String>> = report["rows"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|row| heads.iter().map(|head| text(&row[head])).collect())
-        .collect();
-    let mut totals = vec!["total".to_owned()];
-    totals.resize(labels, String::new());
-    totals.extend(
-        FIGURES
-            .iter()
-            .map(|head| report["totals"][head].to_string()),
-    );
-    rows.push(totals);
-    (heads, rows)
-}
-
-fn as_csv(report: &Value) -> String {
-    let (heads, rows) = cells(report);
-    let lines = rows
-        .iter()
-        .map(|row| csv::line(row.iter().map(String::as_str)));
-    csv::line(heads) + &lines.collect::<String>()
-}
-
 fn as_table(report: &Value) -> String {
-    let (mut heads, rows) = cells(report);
+    let (mut heads, rows) = sheet::cells(report);
     for head in &mut heads {
         *head = match *head {
             "duration_ms" => "milliseconds",
