@@ -1,5 +1,7 @@
 //! Who changed what, and when. Entries are only ever added.
 
+use std::fmt::Write as _;
+
 use sqlx::{AnyConnection, Row as _};
 
 use super::{Result, Row, Store, companies::patterns};
@@ -45,7 +47,7 @@ impl Store {
         ] {
             if is_asked {
                 values.push(value.to_owned());
-                conditions += &format!(" AND {condition}${}", values.len() + 2);
+                let _ = write!(conditions, " AND {condition}${}", values.len() + 2);
                 if condition.ends_with("LIKE ") {
                     conditions += " ESCAPE '!'";
                 }
