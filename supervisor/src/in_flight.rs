@@ -22,7 +22,7 @@ impl InFlight {
         let count = self.count(tenant_id);
         let one_more = |under_way: u32| (under_way < most.max(1)).then_some(under_way + 1);
         let taken = count.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
-        taken.is_ok().then_some(Place(count))
+        taken.ok().map(|_| Place(count))
     }
 
     /// Forgets companies that have no call under way.
