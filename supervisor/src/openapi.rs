@@ -212,10 +212,11 @@ mod tests {
             &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
             &mut found,
         );
-        // The first is `/mcp` again, the second is on a listener of its own. OAuth describes itself in its metadata.
+        // The first is `/mcp` again, the second is on a listener of its own. OAuth describes itself in its metadata, and
+        // `/token` is `/oauth/token` for clients that guess.
         found.retain(|path| {
             path.starts_with('/')
-                && !["/mcp/", "/metrics"].contains(&path.as_str())
+                && !["/mcp/", "/metrics", "/token"].contains(&path.as_str())
                 && !is_page(path)
                 && !path.starts_with("/oauth/")
                 && !path.starts_with("/.well-known/")

@@ -123,7 +123,7 @@ mod tests {
             r#"{"tier":"pro","limits":{"per_minute":5},"why":null,"suspended":true,"note":""}"#;
         assert_eq!(
             value(Some(text)),
-            "limits: per minute: 5, note: empty, suspended: yes, tier: pro, why: none"
+            "tier: pro, limits: per minute: 5, why: none, suspended: yes, note: empty"
         );
         assert_eq!(value(Some("plain <b>")), "plain <b>");
         assert_eq!(value(None), "nothing");
