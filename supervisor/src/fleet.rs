@@ -1,17 +1,18 @@
-//! Calls of all companies together. They are summed from a month of every company, which takes a second or two when
-//! there are many: whoever asks within a minute gets the same sums, and only one reads at a time.
+//! Calls of all companies together. They are summed from a month of every company, which takes seconds when there are
+//! very many: then whoever asks soon after gets the same sums, and only one reads at a time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, time::Instant};
 
 use crate::{
     rate::{DAY, day_of},
     store::{By, Result, Store, Sum},
 };
 
-/// How long sums are good, in ms.
-const GOOD: i64 = 60_000;
+/// Sums are good for so many times as long as it took to read them, and no longer than a minute.
+const GOOD: u32 = 20;
+const LONGEST: Duration = Duration::from_mins(1);
 pub const HOUR: i64 = 60 * 60 * 1000;
 /// Days that are summed, today included, and of them those in which the busiest companies are looked for.
 pub const DAYS: i64 = 30;
@@ -20,7 +21,13 @@ const BUSIEST: i64 = 10;
 
 /// The newest sums.
 #[derive(Debug, Default)]
-pub struct Fleet(Mutex<Option<Arc<Sums>>>);
+pub struct Fleet(Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    sums: Arc<Sums>,
+    until: Instant,
+}
 
 #[derive(Debug)]
 pub struct Sums {
@@ -36,10 +43,11 @@ pub struct Sums {
 impl Fleet {
     pub async fn sums(&self, store: &Store, now: i64) -> Result<Arc<Sums>> {
         let mut kept = self.0.lock().await;
-        if let Some(sums) = &*kept
-            && (0..GOOD).contains(&(now - sums.at))
+        let begun = Instant::now();
+        if let Some(kept) = &*kept
+            && begun < kept.until
         {
-            return Ok(Arc::clone(sums));
+            return Ok(Arc::clone(&kept.sums));
         }
         let (today, hour) = (day_of(now), now - now.rem_euclid(HOUR));
         let since = |days: i64| today - (days - 1) * DAY;
@@ -51,7 +59,11 @@ impl Fleet {
                 .await?,
             busiest: store.busiest(since(BUSY_DAYS), BUSIEST).await?,
         });
-        *kept = Some(Arc::clone(&sums));
+        let good = (begun.elapsed() * GOOD).min(LONGEST);
+        *kept = Some(Kept {
+            sums: Arc::clone(&sums),
+            until: Instant::now() + good,
+        });
         Ok(sums)
     }
 }

@@ -211,6 +211,7 @@ describe("The operators' panel", () => {
         await oscar.goto("/admin/fleet");
         await oscar.getByText("121 in all.").waitFor();
         await oscar.getByText("SQLite").waitFor();
+        await oscar.getByRole("region", { name: "Most calls in seven days" }).getByRole("link", { name: "Company 120" }).waitFor();
         await looked(oscar, "admin-fleet");
         assert.deepEqual(oscar.problems, []);
     });
