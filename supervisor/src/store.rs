@@ -57,7 +57,7 @@ pub use self::{
     spent::{Charge, Holder, Watch},
     tenants::{Setup, Tenant},
     tokens::{NewToken, Token},
-    usage::{By, CLIENTS_A_DAY, Failure, OTHER, Origin, Sum, UsageEvent, UsageSource},
+    usage::{By, CLIENTS_A_DAY, OTHER, Origin, Sum, UsageEvent, UsageSource},
 };
 
 /// One row of either database.

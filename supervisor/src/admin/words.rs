@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::store::State;
 
 /// Actions of the audit log and what they are called.
-pub(super) const ACTIONS: [(&str, &str); 17] = [
+pub(super) const ACTIONS: [(&str, &str); 18] = [
     ("tenant.register", "signed up"),
     ("tenant.activate", "connected Service Fusion"),
     ("tenant.reconnect", "connected Service Fusion again"),
@@ -16,6 +16,7 @@ pub(super) const ACTIONS: [(&str, &str); 17] = [
     ("tenant.time_zone", "set the time zone"),
     ("tenant.delete", "deleted the company"),
     ("member.invite", "invited a person"),
+    ("member.change", "changed what a person may do"),
     ("member.remove", "removed a person"),
     ("device.enrol", "added a device"),
     ("device.revoke", "revoked a device"),

@@ -20,11 +20,12 @@ use crate::{
         page,
     },
     rate,
-    store::{By, Failure, Sum, Tenant},
+    store::{By, FailedCall, Sum, Tenant},
 };
 
-/// Failed calls that are shown.
+/// Failed calls that are shown, and how old they may be.
 const FAILURES: i64 = 8;
+const WEEK: i64 = 7 * 86_400_000;
 
 #[derive(Template)]
 #[template(path = "portal/overview.html")]
@@ -63,7 +64,7 @@ pub(super) async fn show(
     let (tier, limits) = app.admission.tier_of(tenant);
     let (from, to) = usage::this_month(now)?.milliseconds();
     let month = app.store.usage(Some(&tenant.id), from, to, By::Origin);
-    let failures = app.store.failures(&tenant.id, now, FAILURES).await?;
+    let failures = app.store.failed_calls(&tenant.id, now - WEEK, FAILURES);
     let overview = Overview {
         frame: visit.frame(&app, "Overview", Place::Overview),
         is_owner: visit.member.is_owner(),
@@ -77,13 +78,13 @@ pub(super) async fn show(
         devices: crate::devices::revocable(&app, &tenant.id).await?.len(),
         clients: app.store.families_of(&tenant.id, now).await?.len(),
         zone: tenant.time_zone.clone().unwrap_or_default(),
-        failures: failures.into_iter().map(shown).collect(),
+        failures: failures.await?.into_iter().map(shown).collect(),
         tenant,
     };
     Ok(page(StatusCode::OK, &overview, None))
 }
 
-fn shown(failure: Failure) -> (String, String, &'static str, String) {
+fn shown(failure: FailedCall) -> (String, String, &'static str, String) {
     let words = usage::outcome(&failure.status);
     (moment(failure.at), failure.tool, words, failure.client)
 }

@@ -109,15 +109,6 @@ type Key<'a> = (i64, &'a str, &'a str, &'a str);
 /// Calls, milliseconds, bytes.
 type Sums = (i64, i64, i64);
 
-/// A call that was not answered well.
-#[derive(Clone, Debug)]
-pub struct Failure {
-    pub at: i64,
-    pub tool: String,
-    pub status: String,
-    pub client: String,
-}
-
 impl Store {
     /// Keeps those events that are not kept yet and returns how many they were. Sums change by those alone, in the
     /// same transaction. Everybody inserts in the order of ids, and of sums after that: nobody waits in a circle.
@@ -193,30 +184,6 @@ impl Store {
         // Times have all the same number of digits.
         sums.sort_by(|one, other| one.key.cmp(&other.key));
         Ok(sums)
-    }
-
-    /// A company's calls of the last seven days that were not answered well, the newest first.
-    pub async fn failures(&self, tenant_id: &str, now: i64, most: i64) -> Result<Vec<Failure>> {
-        const WEEK: i64 = 7 * 86_400_000;
-        let rows = sqlx::query(
-            "SELECT at, tool, status, client FROM usage_events WHERE tenant_id = $1 AND at > $2 AND status <> 'ok' \
-             ORDER BY at DESC, id LIMIT $3",
-        )
-        .bind(tenant_id)
-        .bind(now - WEEK)
-        .bind(most)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(Failure {
-                    at: row.try_get("at")?,
-                    tool: row.try_get("tool")?,
-                    status: row.try_get("status")?,
-                    client: row.try_get("client")?,
-                })
-            })
-            .collect()
     }
 
     /// Sums by tenant, from the start of `from` to before `to` (Unix ms).
