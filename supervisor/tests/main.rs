@@ -21,6 +21,7 @@ mod mail;
 mod oauth;
 mod pages;
 mod panel;
+mod roles;
 mod scale_out;
 mod serving;
 mod signup;
