@@ -34,6 +34,7 @@ use crate::{
 const MODERN: &str = "2026-07-28";
 const LEGACY: &str = "2025-11-25";
 const SEQUENTIAL: usize = 2_000;
+const LATE: usize = 300;
 const ROUNDS: usize = 3;
 const MANY: usize = 6_000;
 const GROWTH: usize = 100_000;
@@ -74,11 +75,10 @@ impl Call {
             params["arguments"]["job_id"] = json!(self.jobs[id % self.jobs.len()]);
         }
         if era == MODERN {
-            params["_meta"] = json!({
-                "io.modelcontextprotocol/protocolVersion": era,
-                "io.modelcontextprotocol/clientCapabilities": {},
-                "io.modelcontextprotocol/clientInfo": {"name": "bench", "version": "1"},
-            });
+            let meta = &mut params["_meta"];
+            meta["io.modelcontextprotocol/protocolVersion"] = json!(era);
+            meta["io.modelcontextprotocol/clientCapabilities"] = json!({});
+            meta["io.modelcontextprotocol/clientInfo"] = json!({"name": "bench", "version": "1"});
         }
         json!({"jsonrpc": "2.0", "id": id, "method": self.method, "params": params}).to_string()
     }
@@ -114,6 +114,7 @@ async fn run() {
         one_tenant(&service, &mut pipe, &call).await;
         sixteen_tenants(&service, &around, &call).await;
     }
+    late(&service).await;
     println!();
     memory(&service).await;
     cold(&service, &around).await;
@@ -172,6 +173,31 @@ async fn sequential(service: &Service, connection: &mut Connection, pipe: &mut P
         spent,
         "µs a call",
     );
+}
+
+/// With a client that acknowledges late: where header and body, or two events, went out apart and waited for one another,
+/// each call would take 40 ms more.
+async fn late(service: &Service) {
+    let [json, _] = Call::all();
+    let stream = Call {
+        title: "stream",
+        method: "tools/call",
+        params: json!({"name": "get_dispatch_board", "arguments": {}, "_meta": {"progressToken": 1}}),
+        jobs: Vec::new(),
+    };
+    println!("\nA client that acknowledges late, at the median (at most 0.10)");
+    let (mut prompt, mut late) = (service.connect(0).await, service.connect(0).await.late());
+    for (call, form) in [(&json, "JSON"), (&stream, "stream")] {
+        for era in [MODERN, LEGACY] {
+            let (mut one, mut other) = (Vec::new(), Vec::new());
+            for id in 0..LATE {
+                one.push(timed(prompt.call(call, id, era)).await);
+                other.push(timed(late.call(call, id, era)).await);
+            }
+            let more = ms(percentile(&mut other, 50)) - ms(percentile(&mut one, 50));
+            row(&format!("  {form}, {era}, later by"), more, "ms");
+        }
+    }
 }
 
 /// Sixteen in flight to one child.

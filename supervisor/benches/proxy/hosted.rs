@@ -74,6 +74,7 @@ impl Service {
             stream: BufReader::with_capacity(1 << 16, stream),
             token: self.tokens[tenant].clone(),
             body: Vec::new(),
+            is_late: false,
         }
     }
 
@@ -163,9 +164,16 @@ pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     token: String,
     body: Vec<u8>,
+    /// Acknowledges what comes as late as the kernel may, as a client does that has nothing to send.
+    is_late: bool,
 }
 
 impl Connection {
+    pub(crate) fn late(mut self) -> Self {
+        self.is_late = true;
+        self
+    }
+
     pub(crate) async fn call(&mut self, call: &Call, id: usize, era: &str) {
         let message = call.message(id, era);
         let mut head = format!(
@@ -182,6 +190,9 @@ impl Connection {
         }
         head += "\r\n";
         head += &message;
+        // The kernel forgets it with what comes in, so it is said before each request.
+        #[cfg(target_os = "linux")]
+        rustix::net::sockopt::set_tcp_quickack(self.stream.get_ref(), !self.is_late).unwrap();
         self.stream
             .get_mut()
             .write_all(head.as_bytes())
@@ -191,7 +202,7 @@ impl Connection {
     }
 
     async fn read(&mut self) {
-        let (mut line, mut length, mut is_first) = (String::new(), 0, true);
+        let (mut line, mut length, mut is_first) = (String::new(), None::<usize>, true);
         loop {
             line.clear();
             self.stream.read_line(&mut line).await.unwrap();
@@ -200,19 +211,47 @@ impl Connection {
                 is_first = false;
             }
             if let Some(text) = line.strip_prefix("content-length: ") {
-                length = text.trim().parse().unwrap();
+                length = Some(text.trim().parse().unwrap());
             }
             if line == "\r\n" {
                 break;
             }
         }
-        self.body.resize(length, 0);
-        self.stream.read_exact(&mut self.body).await.unwrap();
+        match length {
+            Some(length) => {
+                self.body.resize(length, 0);
+                self.stream.read_exact(&mut self.body).await.unwrap();
+            }
+            None => self.read_stream().await,
+        }
         let text = std::str::from_utf8(&self.body).unwrap();
         assert!(
             text.contains("\"result\":") && !text.contains("\"isError\":true"),
             "{text}"
         );
+    }
+}
+
+impl Connection {
+    /// A stream of events, in chunks; the last event is the answer.
+    async fn read_stream(&mut self) {
+        self.body.clear();
+        let mut line = String::new();
+        loop {
+            line.clear();
+            self.stream.read_line(&mut line).await.unwrap();
+            let length = usize::from_str_radix(line.trim(), 16).unwrap();
+            let begin = self.body.len();
+            self.body.resize(begin + length + 2, 0);
+            self.stream
+                .read_exact(&mut self.body[begin..])
+                .await
+                .unwrap();
+            self.body.truncate(begin + length);
+            if length == 0 {
+                return;
+            }
+        }
     }
 }
 
