@@ -51,6 +51,7 @@ impl Service {
             .env("SF_SUPERVISOR_MAIL_DIR", folder.join("mail"))
             .env("SF_SUPERVISOR_CHILD", around.program())
             .env("SF_SUPERVISOR_CONFIG", &file)
+            .envs(std::env::vars().filter(|(name, _)| name == "TOKIO_WORKER_THREADS"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
