@@ -8,8 +8,9 @@ use super::{Result, Row, Store};
 
 const HOUR: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR;
-/// Rows of one INSERT. With 10 values each they stay far below what SQLite (32,766) and PostgreSQL (65,535) bind.
-const ROWS: usize = 500;
+/// Rows of one INSERT. SQLite and its driver look each parameter up among all before it, when the text is read and when
+/// values are bound, so the time grows with the square of the rows: 500 of them cost more than the calls they count.
+const ROWS: usize = 32;
 /// Rows that one DELETE removes, so that it holds up no writer for long.
 const REMOVED_AT_ONCE: i64 = 5000;
 
