@@ -95,7 +95,7 @@ pub(super) async fn show(
     Ok(page(status, &usage, None))
 }
 
-/// The days of the period, one row a day and tool for a spreadsheet.
+/// The days of the period for a spreadsheet, one row a day, and their sum.
 pub(super) async fn download(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
