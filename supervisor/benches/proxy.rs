@@ -114,6 +114,7 @@ async fn run() {
         one_tenant(&service, &mut pipe, &call).await;
         sixteen_tenants(&service, &around, &call).await;
     }
+
     late(&service).await;
     println!();
     memory(&service).await;
