@@ -12,6 +12,7 @@ use crate::{
     config::Config,
     fleet::Fleet,
     gateway::meter::Meter,
+    hosts::Hosts,
     mailer::Mailer,
     master_key::MasterKeys,
     one_time_codes::OneTimeCodes,
@@ -24,6 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     pub config: Config,
+    /// The names it answers to.
+    pub hosts: Hosts,
     pub store: Store,
     pub clock: Clock,
     pub master: MasterKeys,
@@ -98,6 +101,7 @@ impl App {
             ),
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             fleet: Fleet::default(),
+            hosts: Hosts::of(&config),
             config,
             store,
             clock,

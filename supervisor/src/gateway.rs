@@ -10,19 +10,12 @@ mod mcp;
 mod reply;
 mod tier;
 
-use std::sync::Arc;
-
-use axum::{Router, extract::DefaultBodyLimit, routing::any};
-
-use crate::app::App;
+pub use mcp::answered;
 
 /// Longest message of a client, in bytes.
 const BODY: usize = 4 * 1024 * 1024;
 
-pub fn routes() -> Router<Arc<App>> {
-    // Clients add and drop the slash; a redirect would lose the body.
-    Router::new()
-        .route("/mcp", any(mcp::handle))
-        .route("/mcp/", any(mcp::handle))
-        .layer(DefaultBodyLimit::max(BODY))
+/// Clients add and drop the slash; a redirect would lose the body.
+pub fn is_at(path: &str) -> bool {
+    matches!(path, "/mcp" | "/mcp/")
 }

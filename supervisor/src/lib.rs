@@ -25,6 +25,7 @@ pub mod devices;
 pub mod email;
 pub mod error;
 pub mod fleet;
+pub mod front;
 pub mod gateway;
 pub mod hosts;
 pub mod housekeeping;

@@ -4,10 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
 use sf_mcp::server::SCOPES;
 use tokio::time::Instant;
@@ -17,7 +18,9 @@ use crate::{
     app::App,
     child::{Answer, Call},
     error::Problem,
+    front,
     gateway::{
+        BODY,
         access::{self, Grant},
         envelope::{Malformed, Message, Object},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
@@ -37,8 +40,8 @@ const LIMIT: Duration = Duration::from_secs(55);
 const OURS: &str = "com.servicefusion-mcp/";
 
 /// Any verb; what a page may do is checked before the token, and the token before the message.
-pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let origin = match access::origin(&app, request.headers()) {
+pub async fn answered(app: &Arc<App>, request: Request) -> Response {
+    let origin = match access::origin(app, request.headers()) {
         Ok(origin) => origin,
         Err(problem) => return problem.into_response(),
     };
@@ -46,15 +49,15 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         return access::preflight(origin);
     }
     let was_sent = request.headers().contains_key(header::AUTHORIZATION);
-    let mut response = answered(&app, request)
+    let mut response = exchanged(app, request)
         .await
         .unwrap_or_else(IntoResponse::into_response);
-    access::challenge(&app, &mut response, was_sent);
+    access::challenge(app, &mut response, was_sent);
     access::open_to(&mut response, origin);
     response
 }
 
-async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Problem> {
+async fn exchanged(app: &Arc<App>, mut request: Request) -> Result<Response, Problem> {
     let grant = match access::grant(app, request.headers()).await {
         Ok(grant) => grant,
         Err(problem) => {
@@ -68,7 +71,7 @@ async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Prob
     // Reading the body needs no headers.
     let headers = std::mem::take(request.headers_mut());
     expect_json(&headers)?;
-    let body = body(app, request).await?;
+    let body = body(request).await?;
     let message = match Message::parse(&body) {
         Ok(message) => message,
         Err(problem) => return Ok(reply::refused(&malformed(&problem), None)),
@@ -119,9 +122,15 @@ fn post_only() -> Response {
     response
 }
 
-async fn body(app: &Arc<App>, request: Request) -> Result<Bytes, Problem> {
-    let body = Bytes::from_request(request, app).await;
-    body.map_err(|rejection| web::unread(rejection.status()))
+async fn body(request: Request) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), BODY).collect();
+    match tokio::time::timeout(front::BODY, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(problem)) if problem.is::<LengthLimitError>() => {
+            Err(web::unread(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        _ => Err(web::unread(StatusCode::REQUEST_TIMEOUT)),
+    }
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
