@@ -56,8 +56,8 @@ class Packages(unittest.TestCase):
 
     def test_the_program_brings_its_pages(self) -> None:
         documentation = "usr/share/doc/sf-mcp/"
-        expected = {"README.md": documentation + "README.md", "CHANGELOG.md": documentation + "CHANGELOG.md"}
-        self.assertEqual(brought("sf-mcp"), expected)
+        pages = ("README.md", "CHANGELOG.md", "docs/using.md")
+        self.assertEqual(brought("sf-mcp"), {page: documentation + page for page in pages})
 
     def test_where_the_pages_say_that_something_is_it_is(self) -> None:
         put = set(brought("sf-supervisor").values())
