@@ -1,6 +1,6 @@
 //! sf-mcp: Service Fusion for AI clients, one company per process.
 //!
-//! The README draws who may import whom; nothing imports upwards.
+//! `docs/architecture.md` says who may import whom; nothing imports upwards.
 
 pub mod answer;
 pub mod auth;

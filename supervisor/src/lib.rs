@@ -2,7 +2,7 @@
 //! tokens and client configurations, and counts calls.
 //!
 //! Features ([`signup`], [`usage`], …) answer HTTP and never import one another; parts ([`store`], [`mailer`], …)
-//! know no HTTP. [`app::App`] stands between them.
+//! know no HTTP. [`app::App`] stands between them; `docs/architecture.md` has the whole of it.
 
 pub mod account;
 pub mod admin;

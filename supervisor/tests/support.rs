@@ -19,7 +19,7 @@ pub(crate) mod usage;
 pub(crate) use self::{
     database::Database,
     postgres::Postgres,
-    program::sf_mcp,
+    program::{offered, sf_mcp},
     replica::Replica,
     service::{Around, Service},
 };
