@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    front,
     gateway::{
         access::Grant,
         envelope::{Message, Object},
@@ -28,6 +27,7 @@ use crate::{
     in_flight::Place,
     store::{Origin, Store, Token, UsageEvent, UsageSource},
     usage::{event, ingest},
+    web,
 };
 
 /// Events that wait to be written; more are dropped and counted.
@@ -82,7 +82,7 @@ impl Meter {
         headers: &HeaderMap,
         place: Option<Place>,
     ) -> Exchanged {
-        let mut id = front::request_id();
+        let mut id = web::request_id();
         if id.is_empty() {
             id = ids::new("req").unwrap_or_default();
         }
