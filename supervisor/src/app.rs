@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     admission::Admission,
@@ -16,6 +16,7 @@ use crate::{
     mailer::Mailer,
     master_key::MasterKeys,
     one_time_codes::OneTimeCodes,
+    outside::Outside,
     store::Store,
     token,
     vault::{self, Vault},
@@ -38,8 +39,7 @@ pub struct App {
     pub admission: Arc<Admission>,
     /// What is counted of it.
     pub meter: Meter,
-    /// For Service Fusion alone; it follows no redirects.
-    pub http: reqwest::Client,
+    pub outside: Outside,
     /// sf-mcp as people are handed it.
     pub binaries: Binaries,
     /// The tenants' sf-mcp processes.
@@ -57,8 +57,6 @@ pub enum Error {
     Vault(#[from] vault::Error),
     #[error(transparent)]
     Mailer(#[from] crate::mailer::Error),
-    #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
-    Http(#[from] reqwest::Error),
 }
 
 impl App {
@@ -77,17 +75,12 @@ impl App {
         vault.mark().await?;
         let codes = OneTimeCodes::new(store.clone(), vault.clone(), clock.clone());
         let mailer = Mailer::start(&config)?;
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(30))
-            .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let outside = Outside::default();
         let broker = Broker::new(
             store.clone(),
             vault.clone(),
             clock.clone(),
-            http.clone(),
+            outside.clone(),
             config.api_url.clone(),
         );
         let admission = Admission::open(&store, &clock, &config).await?;
@@ -110,7 +103,7 @@ impl App {
             codes,
             mailer,
             broker,
-            http,
+            outside,
         }))
     }
 

@@ -40,6 +40,7 @@ pub mod metrics;
 pub mod oauth;
 pub mod one_time_codes;
 pub mod openapi;
+pub mod outside;
 pub mod pages;
 pub mod params;
 pub mod portal;
