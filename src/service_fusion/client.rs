@@ -86,6 +86,15 @@ pub struct Client {
     in_flight: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Reply>>>>,
 }
 
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    method: &'a Method,
+    /// Below `/v1`.
+    path: &'a str,
+    body: Option<&'a String>,
+}
+
 /// What one attempt came to, where that is not an answer.
 enum Failure {
     /// Another attempt may succeed, after this wait.
@@ -193,9 +202,14 @@ impl Client {
     }
 
     async fn get_with_retries(&self, path: &str, deadline: Instant) -> Result<Value, Error> {
+        let request = Request {
+            method: &Method::GET,
+            path,
+            body: None,
+        };
         let mut attempt = 1;
         loop {
-            let (error, wait) = match self.attempt(Method::GET, path, None, deadline).await {
+            let (error, wait) = match self.attempt(request, deadline).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(error, wait)) => (error, wait),
@@ -216,9 +230,14 @@ impl Client {
         body: String,
         mut token: Token,
     ) -> Result<Value, Error> {
+        let request = Request {
+            method: &Method::POST,
+            path,
+            body: Some(&body),
+        };
         let mut attempt = 1;
         loop {
-            let sending = self.exchange(&Method::POST, path, Some(&body), &token);
+            let sending = self.exchange(request, &token);
             let outcome = tokio::time::timeout(CREATE_TIMEOUT, sending)
                 .await
                 .unwrap_or_else(|_| {
@@ -260,13 +279,7 @@ impl Client {
         self.session.token(http).await.map_err(signed_out)
     }
 
-    async fn attempt(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&String>,
-        deadline: Instant,
-    ) -> Result<Value, Failure> {
+    async fn attempt(&self, request: Request<'_>, deadline: Instant) -> Result<Value, Failure> {
         let token = self
             .ready(deadline)
             .await
@@ -276,20 +289,14 @@ impl Client {
                 }
                 problem => Failure::Final(problem),
             })?;
-        self.exchange(&method, path, body, &token).await
+        self.exchange(request, &token).await
     }
 
-    async fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&String>,
-        token: &Token,
-    ) -> Result<Value, Failure> {
+    async fn exchange(&self, request: Request<'_>, token: &Token) -> Result<Value, Failure> {
         let http = self.http().map_err(Failure::Final)?;
-        let response = self.send(http, method, path, body, token).await?;
+        let response = self.send(http, request, token).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
-            return self.decode(method, path, response).await;
+            return self.decode(request, response).await;
         }
         // The token died early: ask once for another one. The request was not handled, so even a create may follow.
         let token =
@@ -304,28 +311,27 @@ impl Client {
         self.permit(Instant::now() + CREATE_TIMEOUT)
             .await
             .map_err(Failure::Final)?;
-        let response = self.send(http, method, path, body, &token).await?;
-        self.decode(method, path, response).await
+        let response = self.send(http, request, &token).await?;
+        self.decode(request, response).await
     }
 
     async fn send(
         &self,
         http: &reqwest::Client,
-        method: &Method,
-        path: &str,
-        body: Option<&String>,
+        request: Request<'_>,
         token: &Token,
     ) -> Result<Response, Failure> {
-        let mut request = http
+        let Request { method, path, body } = request;
+        let mut sending = http
             .request(method.clone(), format!("{}/v1/{path}", token.origin()))
             .header("authorization", token.header())
             .header("accept", "application/json");
         if let Some(body) = body {
-            request = request
+            sending = sending
                 .header("content-type", "application/json")
                 .body(body.clone());
         }
-        let response = request.send().await.map_err(|problem| {
+        let response = sending.send().await.map_err(|problem| {
             let never_sent = problem.is_connect();
             let reason = without_address(problem);
             if method == Method::GET || never_sent {
@@ -338,12 +344,8 @@ impl Client {
         Ok(response)
     }
 
-    async fn decode(
-        &self,
-        method: &Method,
-        path: &str,
-        response: Response,
-    ) -> Result<Value, Failure> {
+    async fn decode(&self, request: Request<'_>, response: Response) -> Result<Value, Failure> {
+        let Request { method, path, .. } = request;
         let status = response.status();
         let wait = retry_wait(&response);
         let creating = method == Method::POST;
