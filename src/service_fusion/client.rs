@@ -29,6 +29,7 @@ use crate::{
         },
         error::Error,
     },
+    trace_context::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 
 pub mod asked;
@@ -45,13 +46,15 @@ const WORTH_A_LOOK: Duration = Duration::from_secs(1);
 type Reply = Result<Arc<Value>, Error>;
 type InFlight = Shared<BoxFuture<'static, Reply>>;
 
-/// How long a caller waits, the sign to stop, and what it has asked for.
+/// How long a caller waits, the sign to stop, what it has asked for and whose trace it belongs to.
 #[derive(Clone, Debug)]
 pub struct Patience {
     pub started: Instant,
     pub deadline: Instant,
     pub cancelled: CancellationToken,
     pub asked: Asked,
+    /// The trace that the caller is part of.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl Patience {
@@ -62,6 +65,7 @@ impl Patience {
             deadline: started + limit,
             cancelled,
             asked: Asked::default(),
+            trace: None,
         }
     }
 
@@ -93,6 +97,7 @@ struct Request<'a> {
     /// Below `/v1`.
     path: &'a str,
     body: Option<&'a String>,
+    trace: Option<&'a TraceContext>,
 }
 
 /// What one attempt came to, where that is not an answer.
@@ -123,7 +128,7 @@ impl Client {
     /// Reads `path` below `/v1`. Equal reads that overlap are one request; it is dropped when nobody waits any more.
     pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Reply {
         patience.asked.note(&Method::GET, path);
-        let (shared, joined) = self.join(path, patience.deadline);
+        let (shared, joined) = self.join(path, patience);
         let reply = tokio::select! {
             biased;
             reply = shared => reply,
@@ -132,7 +137,7 @@ impl Client {
         match reply {
             // The read gave up at the deadline of whoever began it; ours may be later.
             Err(problem) if joined && problem.retryable() => {
-                let (shared, _) = self.join(path, patience.deadline);
+                let (shared, _) = self.join(path, patience);
                 tokio::select! {
                     biased;
                     reply = shared => reply,
@@ -160,8 +165,16 @@ impl Client {
             ended = patience.ended() => return Err(ended),
         };
         let client = Arc::clone(self);
-        let path = path.to_owned();
-        let sent = tokio::spawn(async move { client.send_create(&path, body, token).await });
+        let (path, trace) = (path.to_owned(), patience.trace.clone());
+        let sent = tokio::spawn(async move {
+            let request = Request {
+                method: &Method::POST,
+                path: &path,
+                body: Some(&body),
+                trace: trace.as_deref(),
+            };
+            client.send_create(request, token).await
+        });
         sent.await.unwrap_or_else(|_| {
             Err(Error::UnknownOutcome {
                 reason: "the request was interrupted".to_owned(),
@@ -169,8 +182,9 @@ impl Client {
         })
     }
 
-    /// The read of `path` that is under way, or a new one; and whether it was under way.
-    fn join(self: &Arc<Self>, path: &str, deadline: Instant) -> (InFlight, bool) {
+    /// The read of `path` that is under way, or a new one; and whether it was under way. One that several wait for
+    /// belongs to the trace of whoever began it.
+    fn join(self: &Arc<Self>, path: &str, patience: &Patience) -> (InFlight, bool) {
         let mut in_flight = self
             .in_flight
             .lock()
@@ -180,8 +194,15 @@ impl Client {
         }
         let client = Arc::clone(self);
         let owned = path.to_owned();
+        let (deadline, trace) = (patience.deadline, patience.trace.clone());
         let shared = async move {
-            let reply = client.get_with_retries(&owned, deadline).await;
+            let request = Request {
+                method: &Method::GET,
+                path: &owned,
+                body: None,
+                trace: trace.as_deref(),
+            };
+            let reply = client.get_with_retries(request, deadline).await;
             client
                 .in_flight
                 .lock()
@@ -201,12 +222,11 @@ impl Client {
         (shared, false)
     }
 
-    async fn get_with_retries(&self, path: &str, deadline: Instant) -> Result<Value, Error> {
-        let request = Request {
-            method: &Method::GET,
-            path,
-            body: None,
-        };
+    async fn get_with_retries(
+        &self,
+        request: Request<'_>,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
         let mut attempt = 1;
         loop {
             let (error, wait) = match self.attempt(request, deadline).await {
@@ -224,17 +244,7 @@ impl Client {
         }
     }
 
-    async fn send_create(
-        &self,
-        path: &str,
-        body: String,
-        mut token: Token,
-    ) -> Result<Value, Error> {
-        let request = Request {
-            method: &Method::POST,
-            path,
-            body: Some(&body),
-        };
+    async fn send_create(&self, request: Request<'_>, mut token: Token) -> Result<Value, Error> {
         let mut attempt = 1;
         loop {
             let sending = self.exchange(request, &token);
@@ -321,15 +331,22 @@ impl Client {
         request: Request<'_>,
         token: &Token,
     ) -> Result<Response, Failure> {
-        let Request { method, path, body } = request;
+        let Request { method, path, .. } = request;
         let mut sending = http
             .request(method.clone(), format!("{}/v1/{path}", token.origin()))
             .header("authorization", token.header())
             .header("accept", "application/json");
-        if let Some(body) = body {
+        if let Some(body) = request.body {
             sending = sending
                 .header("content-type", "application/json")
                 .body(body.clone());
+        }
+        // Each attempt is a request of its own.
+        if let Some(hop) = request.trace.and_then(TraceContext::next_hop) {
+            sending = sending.header(TRACEPARENT, hop.traceparent());
+            if let Some(state) = hop.tracestate() {
+                sending = sending.header(TRACESTATE, state);
+            }
         }
         let response = sending.send().await.map_err(|problem| {
             let never_sent = problem.is_connect();
