@@ -5,6 +5,7 @@ pub mod era;
 pub mod meter;
 
 mod access;
+mod asked;
 mod legacy;
 mod mcp;
 mod reply;

@@ -56,7 +56,7 @@ pub enum Era {
 }
 
 impl Era {
-    /// For usage events.
+    /// As clients name it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Modern(version) | Self::Legacy(version) | Self::Handshake(version) => version,

@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     front,
     gateway::{
-        access::Grant,
+        asked::Asked,
         envelope::{Message, Object},
         era::{CLIENT_KEY, Era},
         reply::Ended,
@@ -76,12 +76,11 @@ impl Meter {
     /// Begins to measure.
     pub(super) fn begin(
         &self,
-        grant: &Grant,
-        era: Era,
-        message: &Message<'_>,
+        asked: &Asked<'_>,
         headers: &HeaderMap,
         place: Option<Place>,
     ) -> Exchanged {
+        let Asked { era, message, .. } = *asked;
         let mut id = front::request_id();
         if id.is_empty() {
             id = ids::new("req").unwrap_or_default();
@@ -97,7 +96,7 @@ impl Meter {
             client: client(era, message, headers),
             era: era.word().to_owned(),
         };
-        let token = Arc::clone(&grant.token);
+        let token = Arc::clone(&asked.grant.token);
         Exchanged {
             queue: self.queue.clone(),
             noted: Some(Noted { token, event }),
