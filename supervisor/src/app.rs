@@ -18,6 +18,7 @@ use crate::{
     one_time_codes::OneTimeCodes,
     store::Store,
     token,
+    traces::{self, Traces},
     vault::{self, Vault},
 };
 
@@ -38,6 +39,8 @@ pub struct App {
     pub admission: Arc<Admission>,
     /// What is counted of it.
     pub meter: Meter,
+    /// Where a collector is set.
+    pub traces: Option<Traces>,
     /// For Service Fusion alone; it follows no redirects.
     pub http: reqwest::Client,
     /// sf-mcp as people are handed it.
@@ -57,6 +60,8 @@ pub enum Error {
     Vault(#[from] vault::Error),
     #[error(transparent)]
     Mailer(#[from] crate::mailer::Error),
+    #[error(transparent)]
+    Traces(#[from] traces::Error),
     #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
     Http(#[from] reqwest::Error),
 }
@@ -91,7 +96,9 @@ impl App {
             config.api_url.clone(),
         );
         let admission = Admission::open(&store, &clock, &config).await?;
+        let traces = config.traces.as_ref().map(Traces::start).transpose()?;
         Ok(Arc::new(Self {
+            traces,
             meter: Meter::start(store.clone(), clock.clone()),
             admission,
             children: Children::new(
@@ -129,7 +136,12 @@ impl App {
                 self.admission.close().await;
             },
             self.mailer.close(),
-            self.broker.close()
+            self.broker.close(),
+            async {
+                if let Some(traces) = &self.traces {
+                    traces.close().await;
+                }
+            }
         );
         self.store.close().await;
     }

@@ -9,6 +9,7 @@ mod asked;
 mod legacy;
 mod mcp;
 mod reply;
+mod span;
 mod tier;
 
 pub use mcp::answered;

@@ -31,6 +31,7 @@ use crate::{
         legacy,
         meter::Exchanged,
         reply::{self, Exchange, Failure},
+        span::Span,
         tier,
     },
     in_flight::Place,
@@ -110,7 +111,11 @@ async fn judged(
     let Some(Judged { standing, place }) = judged else {
         return Ok(serve(app, &asked, None).await);
     };
-    let exchanged = app.meter.begin(&asked, headers, place);
+    let span = (app.traces.as_ref()).map(|traces| Span::begin(traces, &asked));
+    if let Some(trace) = span.as_ref().and_then(Span::context) {
+        asked.trace = Some(trace);
+    }
+    let exchanged = app.meter.begin(&asked, headers, place, span);
     if standing.verdict != Verdict::LetIn {
         exchanged.refused();
         let id = message.id.unwrap_or("null");

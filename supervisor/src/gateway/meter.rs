@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use sf_mcp::usage::Status;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,7 @@ use crate::{
         envelope::{Message, Object},
         era::{CLIENT_KEY, Era},
         reply::Ended,
+        span::Span,
     },
     ids,
     in_flight::Place,
@@ -58,6 +59,7 @@ pub(super) struct Exchanged {
     noted: Option<Noted>,
     began: Instant,
     place: Option<Arc<Place>>,
+    span: Option<Span>,
 }
 
 impl Meter {
@@ -79,6 +81,7 @@ impl Meter {
         asked: &Asked<'_>,
         headers: &HeaderMap,
         place: Option<Place>,
+        span: Option<Span>,
     ) -> Exchanged {
         let Asked { era, message, .. } = *asked;
         let mut id = front::request_id();
@@ -102,6 +105,7 @@ impl Meter {
             noted: Some(Noted { token, event }),
             began: Instant::now(),
             place: place.map(Arc::new),
+            span,
         }
     }
 
@@ -131,15 +135,15 @@ impl Exchanged {
         {
             noted.event.endpoint = ended.endpoint;
         }
-        self.note(ended.outcome, ended.bytes);
+        self.note(ended.outcome, ended.bytes, Some(ended.status));
     }
 
     /// The tier did not let it in.
     pub(super) fn refused(mut self) {
-        self.note(Status::RateLimited, 0);
+        self.note(Status::RateLimited, 0, Some(StatusCode::TOO_MANY_REQUESTS));
     }
 
-    fn note(&mut self, status: Status, bytes: usize) {
+    fn note(&mut self, status: Status, bytes: usize, http: Option<StatusCode>) {
         let Some(mut noted) = self.noted.take() else {
             return;
         };
@@ -147,6 +151,9 @@ impl Exchanged {
         word(status).clone_into(&mut noted.event.status);
         noted.event.duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         noted.event.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if let Some(span) = self.span.take() {
+            span.ended(&noted.token, &noted.event.id, word(status), http);
+        }
         metrics::counter!("sf_supervisor_mcp_calls_total", "status" => word(status)).increment(1);
         metrics::counter!("sf_supervisor_mcp_bytes_total").increment(bytes as u64);
         if self.queue.try_send(noted).is_err() {
@@ -157,7 +164,7 @@ impl Exchanged {
 
 impl Drop for Exchanged {
     fn drop(&mut self) {
-        self.note(Status::Cancelled, 0);
+        self.note(Status::Cancelled, 0, None);
     }
 }
 
