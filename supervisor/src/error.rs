@@ -8,7 +8,7 @@ use axum::{
 };
 use serde_json::json;
 
-use crate::{email, front, one_time_codes, store, vault};
+use crate::{email, one_time_codes, store, vault, web};
 
 /// A failed request. `code` is stable; `detail` is for a person and says what to do.
 #[derive(Clone, Debug)]
@@ -183,7 +183,7 @@ impl IntoResponse for Problem {
             "status": self.status.as_u16(),
             "detail": self.detail,
             "code": self.code,
-            "request_id": front::request_id(),
+            "request_id": web::request_id(),
         });
         if let (Some(more), Some(members)) = (self.more, body.as_object_mut()) {
             members.extend(*more);

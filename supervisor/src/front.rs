@@ -24,36 +24,18 @@ use metrics::{Counter, Histogram};
 use tokio::time::Instant;
 use tower::ServiceExt;
 
-use crate::{app::App, error::Problem, gateway, ids, server::Answers};
+use crate::{
+    app::App,
+    error::Problem,
+    gateway, ids,
+    server::Answers,
+    web::{self, Asked},
+};
 
-/// All of a request's body must have arrived within this, however it trickles.
-pub const BODY: Duration = Duration::from_secs(30);
 /// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
 const SHOWN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
 const REQUESTS: &str = "sf_supervisor_requests_total";
 const SECONDS: &str = "sf_supervisor_request_seconds";
-
-tokio::task_local! {
-    static ASKED: Asked;
-}
-
-/// What may be known of a request wherever it is worked on.
-struct Asked {
-    id: String,
-    address: String,
-}
-
-/// The id that ties an answer to the log; empty outside a request.
-pub fn request_id() -> String {
-    ASKED.try_with(|asked| asked.id.clone()).unwrap_or_default()
-}
-
-/// The path and query that a browser may come back to after a sign-in; empty for a request that sends something.
-pub fn address() -> String {
-    ASKED
-        .try_with(|asked| asked.address.clone())
-        .unwrap_or_default()
-}
 
 /// The hosted endpoint and the routes, behind what all of them pass.
 pub fn service(app: Arc<App>, routes: Router) -> impl Answers {
@@ -72,11 +54,13 @@ async fn answered(app: &Arc<App>, routes: Router, request: Request) -> Response 
         _ => String::new(),
     };
     let started = std::time::Instant::now();
-    let working = AssertUnwindSafe(worked_on(app, routes, request)).catch_unwind();
-    let mut response = ASKED
-        .scope(Asked { id, address }, async {
-            let worked = working.await;
-            let response = worked.unwrap_or_else(|_| Problem::internal().into_response());
+    // Made where it is awaited: each place that a future passes through has room for all of it.
+    let mut response = Asked { id, address }
+        .scope(async {
+            let response = AssertUnwindSafe(worked_on(app, routes, request))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| Problem::internal().into_response());
             noted(&method, &response, started.elapsed());
             response
         })
@@ -104,7 +88,7 @@ async fn worked_on(app: &Arc<App>, routes: Router, request: Request) -> Response
     if request.method() == Method::HEAD && !is_shown(request.uri().path()) {
         return no_work_for_head();
     }
-    let until = Instant::now() + BODY;
+    let until = Instant::now() + web::BODY;
     let request = request.map(|body| arriving_until(until, body));
     routes
         .oneshot(request)
@@ -147,13 +131,13 @@ fn noted(method: &Method, response: &Response, took: Duration) {
     };
     let milliseconds = seconds * 1000.0;
     if matches!((route, status), (Some(Route::Hosted), 200)) {
-        tracing::debug!(request_id = request_id(), %method, path, status, milliseconds, "request");
+        tracing::debug!(request_id = web::request_id(), %method, path, status, milliseconds, "request");
         let (requests, times) = &*CALLS;
         requests.increment(1);
         times.record(seconds);
         return;
     }
-    tracing::info!(request_id = request_id(), %method, path, status, milliseconds, "request");
+    tracing::info!(request_id = web::request_id(), %method, path, status, milliseconds, "request");
     metrics::counter!(REQUESTS, "path" => path.to_owned(), "status" => status.to_string())
         .increment(1);
     metrics::histogram!(SECONDS, "path" => path.to_owned()).record(seconds);
@@ -216,7 +200,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_in_time_is_whole() {
-        let until = Instant::now() + BODY;
+        let until = Instant::now() + web::BODY;
         let pieces = stream::iter([Ok::<_, std::io::Error>("{\"a\""), Ok(":1}")]);
         let body = arriving_until(until, Body::from_stream(pieces));
         let whole = axum::body::to_bytes(body, 100).await.unwrap();

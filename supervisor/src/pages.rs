@@ -19,7 +19,7 @@ use axum::{
 use tower_http::compression::CompressionLayer;
 
 pub use self::frame::{Frame, Notice};
-use crate::{app::App, browser::Browser, error::Problem, front};
+use crate::{app::App, browser::Browser, error::Problem, web};
 
 /// Something to read, and where to go from there.
 #[derive(Template)]
@@ -125,7 +125,7 @@ pub fn failed(problem: &Problem) -> Response {
         _ => "This did not work",
     };
     let request_id = if problem.status.is_server_error() {
-        front::request_id()
+        web::request_id()
     } else {
         String::new()
     };

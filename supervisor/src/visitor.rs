@@ -11,11 +11,11 @@ use crate::{
     app::App,
     browser::Browser,
     error::Problem,
-    front,
     pages::{self, Frame, Instead},
     params::Params,
     sign_in,
     store::{Member, Tenant},
+    web,
 };
 
 /// The operators' panel asks for another sign-in when it was not used for so long, in ms.
@@ -50,7 +50,7 @@ pub async fn signed_in(app: &App, headers: &HeaderMap) -> Result<Visitor, Instea
     if let Some(email) = browser.email.clone() {
         return Ok(Visitor { browser, email });
     }
-    let asked = front::address();
+    let asked = web::address();
     let location = match sign_in::safe(&asked) {
         Some(next) => {
             let next: String = byte_serialize(next.as_bytes()).collect();
@@ -113,7 +113,7 @@ pub async fn operator(app: &App, headers: &HeaderMap) -> Result<Operator, Instea
     if let Some(since) = visitor.browser.operates(app, IDLE).await? {
         return Ok(Operator { visitor, since });
     }
-    let asked = front::address();
+    let asked = web::address();
     let next = sign_in::safe(&asked).unwrap_or("/admin");
     Err(sign_in_again(app, visitor, next).await?.into())
 }

@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -20,8 +21,41 @@ use crate::{
     tokens::{self, Kind},
 };
 
+/// All of a request's body must have arrived within this, however it trickles.
+pub const BODY: Duration = Duration::from_secs(30);
 /// Bytes that are read of a request that is refused anyway: any usual first message of a client.
 const REFUSED_BODY: usize = 64 * 1024;
+
+tokio::task_local! {
+    static ASKED: Asked;
+}
+
+/// What may be known of a request wherever it is worked on.
+#[derive(Debug)]
+pub struct Asked {
+    pub id: String,
+    /// The path and query of a `GET`.
+    pub address: String,
+}
+
+impl Asked {
+    /// Work on the request.
+    pub fn scope<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        ASKED.scope(self, work)
+    }
+}
+
+/// The id that ties an answer to the log; empty outside a request.
+pub fn request_id() -> String {
+    ASKED.try_with(|asked| asked.id.clone()).unwrap_or_default()
+}
+
+/// The path and query that a browser may come back to after a sign-in; empty for a request that sends something.
+pub fn address() -> String {
+    ASKED
+        .try_with(|asked| asked.address.clone())
+        .unwrap_or_default()
+}
 
 /// Reads the body of a request that is refused for its headers, and forgets it. An answer before the end of a request
 /// ends the connection: a client that still sends, or asks for the metadata next on the same connection, loses the

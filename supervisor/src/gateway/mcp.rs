@@ -21,7 +21,6 @@ use crate::{
     app::App,
     child::{Answer, Call},
     error::Problem,
-    front,
     gateway::{
         BODY,
         access::{self, Grant},
@@ -66,7 +65,7 @@ async fn exchanged(app: &Arc<App>, mut request: Request) -> Result<Response, Pro
     let grant = match access::grant(app, request.headers()).await {
         Ok(grant) => grant,
         Err(problem) => {
-            web::taken_in(request).await;
+            Box::pin(web::taken_in(request)).await;
             return Err(problem);
         }
     };
@@ -140,7 +139,7 @@ fn post_only() -> Response {
 
 async fn body(request: Request) -> Result<Bytes, Problem> {
     let body = Limited::new(request.into_body(), BODY).collect();
-    match tokio::time::timeout(front::BODY, body).await {
+    match tokio::time::timeout(web::BODY, body).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(problem)) if problem.is::<LengthLimitError>() => {
             Err(web::unread(StatusCode::PAYLOAD_TOO_LARGE))

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    front,
     gateway::{
         asked::Asked,
         envelope::{Message, Object},
@@ -29,6 +28,7 @@ use crate::{
     in_flight::Place,
     store::{Origin, Store, Token, UsageEvent, UsageSource},
     usage::{event, ingest},
+    web,
 };
 
 /// Events that wait to be written; more are dropped and counted.
@@ -84,7 +84,7 @@ impl Meter {
         span: Option<Span>,
     ) -> Exchanged {
         let Asked { era, message, .. } = *asked;
-        let mut id = front::request_id();
+        let mut id = web::request_id();
         if id.is_empty() {
             id = ids::new("req").unwrap_or_default();
         }

@@ -3,7 +3,7 @@
 //!
 //! No word of a client's gets into it: methods and tools by their own lists, ids that are ours, how it ended.
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::borrow::Cow;
 
 use axum::http::StatusCode;
 use opentelemetry::{
@@ -14,7 +14,7 @@ use opentelemetry::{
     },
 };
 use opentelemetry_sdk::trace::Span as Recorded;
-use sf_mcp::{config::Toolset, tools, trace_context::TraceContext};
+use sf_mcp::{tools::listed::listed, trace_context::TraceContext};
 
 use crate::{
     gateway::{asked::Asked, era},
@@ -96,16 +96,12 @@ impl Span {
 
 /// The tool that is called, if there is one of that name.
 fn tool(asked: &Asked<'_>) -> Option<&'static str> {
-    static TOOLS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
-        let all = [Toolset::Core, Toolset::Dispatch, Toolset::Extra];
-        let tools = tools::catalog(&all, false).into_iter();
-        tools.map(|tool| tool.name).collect()
-    });
     if asked.message.method != "tools/call" {
         return None;
     }
     let named = asked.message.params.text("name")?;
-    TOOLS.iter().find(|tool| **tool == named).copied()
+    let tool = listed().iter().find(|tool| tool.name == named);
+    tool.map(|tool| tool.name.as_str())
 }
 
 fn remote(trace: &TraceContext) -> SpanContext {
