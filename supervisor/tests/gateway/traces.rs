@@ -202,24 +202,19 @@ async fn a_trace_goes_from_the_client_over_a_span_to_service_fusion() {
 #[tokio::test]
 async fn the_child_is_told_the_spans_id_and_a_call_without_a_trace_begins_one() {
     let collector = Collector::start().await;
-    let Scripted { service, diary } = Scripted::start().await;
-    let around = Arc::clone(&service.around);
-    let launch = diary.launch(&[]);
-    service.stop().await;
-    let service = Service::over(around, |config| {
-        config.child = launch.program;
-        config.child_arguments = launch.arguments;
+    let scripted = Scripted::with(|config| {
         config.traces = Some(Traces {
             endpoint: collector.endpoint(),
         });
     })
     .await;
-    let token = company(&service, "owner@example.com").await;
+    let service = &scripted.service;
+    let token = company(service, "owner@example.com").await;
 
-    let below = told(&service, &token, json!({"traceparent": SENT}), &[]).await;
-    let begun = told(&service, &token, json!({"baggage": "a=1"}), &[]).await;
-    let unsampled = told(&service, &token, json!({"traceparent": OTHER}), &[]).await;
-    service.stop().await;
+    let below = told(service, &token, json!({"traceparent": SENT}), &[]).await;
+    let begun = told(service, &token, json!({"baggage": "a=1"}), &[]).await;
+    let unsampled = told(service, &token, json!({"traceparent": OTHER}), &[]).await;
+    scripted.service.stop().await;
 
     let spans = collector.spans();
     let of = |told: &Value| {
