@@ -23,4 +23,5 @@ pub mod server;
 pub mod service_fusion;
 pub mod told_zone;
 pub mod tools;
+pub mod trace_context;
 pub mod usage;

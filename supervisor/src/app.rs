@@ -19,6 +19,7 @@ use crate::{
     outside::Outside,
     store::Store,
     token,
+    traces::{self, Traces},
     vault::{self, Vault},
 };
 
@@ -40,6 +41,8 @@ pub struct App {
     /// What is counted of it.
     pub meter: Meter,
     pub outside: Outside,
+    /// Where a collector is set.
+    pub traces: Option<Traces>,
     /// sf-mcp as people are handed it.
     pub binaries: Binaries,
     /// The tenants' sf-mcp processes.
@@ -57,6 +60,8 @@ pub enum Error {
     Vault(#[from] vault::Error),
     #[error(transparent)]
     Mailer(#[from] crate::mailer::Error),
+    #[error(transparent)]
+    Traces(#[from] traces::Error),
 }
 
 impl App {
@@ -84,7 +89,9 @@ impl App {
             config.api_url.clone(),
         );
         let admission = Admission::open(&store, &clock, &config).await?;
+        let traces = config.traces.as_ref().map(Traces::start).transpose()?;
         Ok(Arc::new(Self {
+            traces,
             meter: Meter::start(store.clone(), clock.clone()),
             admission,
             children: Children::new(
@@ -122,7 +129,12 @@ impl App {
                 self.admission.close().await;
             },
             self.mailer.close(),
-            self.broker.close()
+            self.broker.close(),
+            async {
+                if let Some(traces) = &self.traces {
+                    traces.close().await;
+                }
+            }
         );
         self.store.close().await;
     }

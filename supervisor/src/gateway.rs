@@ -5,9 +5,11 @@ pub mod era;
 pub mod meter;
 
 mod access;
+mod asked;
 mod legacy;
 mod mcp;
 mod reply;
+mod span;
 mod tier;
 
 pub use mcp::answered;

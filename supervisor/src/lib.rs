@@ -55,6 +55,7 @@ pub mod text;
 pub mod time_zone;
 pub mod token;
 pub mod tokens;
+pub mod traces;
 pub mod usage;
 pub mod vault;
 pub mod visitor;

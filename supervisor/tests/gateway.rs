@@ -21,6 +21,7 @@ mod in_flight;
 mod proxy;
 mod reconnected;
 mod scripted;
+mod traces;
 
 /// A service whose children need no credentials.
 async fn service() -> Service {

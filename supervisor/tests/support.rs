@@ -5,6 +5,7 @@
     reason = "not every test file uses everything"
 )]
 
+pub(crate) mod collector;
 pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;

@@ -27,7 +27,7 @@ const PAGES: [&str; 3] = [
     "https://chatgpt.com",
 ];
 /// What such pages may send and read.
-const SENT: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
+const SENT: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, traceparent, tracestate";
 const READ: &str = "www-authenticate, retry-after, ratelimit, ratelimit-policy, x-request-id";
 
 /// The company a request is for: by its token and by nothing else.
