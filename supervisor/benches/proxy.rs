@@ -48,24 +48,31 @@ pub(crate) struct Call {
     pub(crate) title: &'static str,
     pub(crate) method: &'static str,
     pub(crate) params: Value,
-    /// Taken in turn: the program shares the answer of equal requests that are in flight at once.
-    pub(crate) jobs: Vec<i64>,
+    /// An argument and its values, which are taken in turn: the program shares the answer of equal requests that are in
+    /// flight at once.
+    pub(crate) varied: (&'static str, Vec<i64>),
 }
 
 impl Call {
-    fn all() -> [Self; 2] {
+    fn all() -> [Self; 3] {
         [
             Self {
                 title: "prompts/list (no work behind)",
                 method: "prompts/list",
                 params: json!({}),
-                jobs: Vec::new(),
+                varied: ("", Vec::new()),
             },
             Self {
                 title: "get_job (one request to Service Fusion behind)",
                 method: "tools/call",
-                params: json!({"name": "get_job", "arguments": {"job_id": 1}}),
-                jobs: Vec::new(),
+                params: json!({"name": "get_job", "arguments": {}}),
+                varied: ("job_id", Vec::new()),
+            },
+            Self {
+                title: "search_jobs (one request behind, about 20 jobs in the answer)",
+                method: "tools/call",
+                params: json!({"name": "search_jobs", "arguments": {}}),
+                varied: ("limit", (16..32).collect()),
             },
         ]
     }
@@ -73,8 +80,9 @@ impl Call {
     /// The message, as both ways carry it.
     pub(crate) fn message(&self, id: usize, era: &str) -> String {
         let mut params = self.params.clone();
-        if !self.jobs.is_empty() {
-            params["arguments"]["job_id"] = json!(self.jobs[id % self.jobs.len()]);
+        let (argument, values) = &self.varied;
+        if !values.is_empty() {
+            params["arguments"][argument] = json!(values[id % values.len()]);
         }
         if era == MODERN {
             let meta = &mut params["_meta"];
@@ -188,12 +196,12 @@ async fn sequential(service: &Service, connection: &mut Connection, pipe: &mut P
 /// With a client that acknowledges late: where header and body, or two events, went out apart and waited for one another,
 /// each call would take 40 ms more.
 async fn late(service: &Service) {
-    let [json, _] = Call::all();
+    let [json, ..] = Call::all();
     let stream = Call {
         title: "stream",
         method: "tools/call",
         params: json!({"name": "get_dispatch_board", "arguments": {}, "_meta": {"progressToken": 1}}),
-        jobs: Vec::new(),
+        varied: ("", Vec::new()),
     };
     println!("\nA client that acknowledges late, at the median (at most 0.10)");
     let (mut prompt, mut late) = (service.connect(0).await, service.connect(0).await.late());
@@ -264,7 +272,7 @@ async fn sixteen_tenants(service: &Service, around: &Around, call: &Call) {
 }
 
 async fn memory(service: &Service) {
-    let [call, _] = Call::all();
+    let [call, ..] = Call::all();
     let children = service.children();
     let whole: u64 = children
         .iter()
@@ -292,7 +300,7 @@ async fn memory(service: &Service) {
 
 /// The first answer of a tenant that has no child, one after another and a hundred at once.
 async fn cold(service: &Service, around: &Around) {
-    let [call, _] = Call::all();
+    let [call, ..] = Call::all();
     let (mut own, mut hosted) = (Vec::new(), Vec::new());
     for tenant in TENANTS..TENANTS + 40 {
         let started = Instant::now();

@@ -314,14 +314,18 @@ impl Connection {
     }
 }
 
-/// So many calls over all of them, one at a time on each.
+/// So many calls over all of them, one at a time on each. They ask for different things at any time, as one pipe does:
+/// the program shares the answer of equal requests that are in flight at once.
 pub(crate) async fn all(connections: &mut [Connection], call: &Call, calls: usize) {
-    let each = calls / connections.len();
-    let running = connections.iter_mut().map(async |connection| {
-        for id in 0..each {
-            connection.call(call, id, MODERN).await;
-        }
-    });
+    let count = connections.len();
+    let running = connections
+        .iter_mut()
+        .enumerate()
+        .map(async |(number, connection)| {
+            for id in 0..calls / count {
+                connection.call(call, id * count + number, MODERN).await;
+            }
+        });
     futures_util::future::join_all(running).await;
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn idle(around: &Around) {
 pub(crate) async fn living(around: &Around) {
     println!("\nLiving children, with the service's resident set and a child's proportional one");
     let sandbox = sandbox().await;
-    let [no_work, _] = Call::all();
+    let [no_work, ..] = Call::all();
     for count in LIVING {
         let files = Files::new(around, count).await;
         files.connect_all().await;
@@ -73,7 +73,7 @@ fn search() -> Call {
         title: "search_jobs",
         method: "tools/call",
         params: json!({"name": "search_jobs", "arguments": {"limit": 1}}),
-        jobs: Vec::new(),
+        varied: ("", Vec::new()),
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn storm(around: &Around) {
     let files = Files::new(around, STORM).await;
     files.connect_all().await;
     let mut service = files.serve(&sf_mcp(), &sandbox.origin()).await;
-    let [no_work, _] = Call::all();
+    let [no_work, ..] = Call::all();
     let search = search();
     let mut connections = connections(&service, STORM, EACH).await;
     hosted::all(&mut connections, &no_work, STORM * EACH).await;

@@ -51,17 +51,17 @@ impl Around {
 
     /// The call with jobs that exist.
     pub(crate) async fn with_jobs(&self, mut call: Call, pipe: &mut Pipe) -> Call {
-        if call.method == "tools/call" {
+        if call.varied.0 == "job_id" {
             let search = Call {
                 title: "",
                 method: "tools/call",
                 params: serde_json::json!({"name": "search_jobs", "arguments": {"limit": 100}}),
-                jobs: Vec::new(),
+                varied: ("", Vec::new()),
             };
             let answer: Value = serde_json::from_str(&pipe.ask(&search, 1).await).unwrap();
             let jobs = answer["result"]["structuredContent"]["jobs"].as_array();
             let jobs = jobs.unwrap().iter();
-            call.jobs = jobs.map(|job| job["job_id"].as_i64().unwrap()).collect();
+            call.varied.1 = jobs.map(|job| job["job_id"].as_i64().unwrap()).collect();
         }
         call
     }
