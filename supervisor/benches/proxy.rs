@@ -29,7 +29,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    hosted::{Connection, Service, resident_kb},
+    hosted::{Service, resident_kb},
     plain::{Around, Pipe},
 };
 
@@ -116,11 +116,10 @@ async fn run() {
     let mut service = Service::start(&around, TENANTS + 140).await;
     println!("{:58} {:8.1} MB", "resident, idle", service.resident_mb());
     let mut pipe = Pipe::start(&around).await;
-    let mut connection = service.connect(0).await;
     for call in Call::all() {
         let call = around.with_jobs(call, &mut pipe).await;
         println!("\n{}", call.title);
-        sequential(&service, &mut connection, &mut pipe, &call).await;
+        sequential(&service, &mut pipe, &call).await;
         for at_once in [16, 64] {
             one_tenant(&service, &mut pipe, &call, at_once).await;
         }
@@ -146,7 +145,8 @@ fn is_whole() -> bool {
 }
 
 /// One after another, both ways in turn.
-async fn sequential(service: &Service, connection: &mut Connection, pipe: &mut Pipe, call: &Call) {
+async fn sequential(service: &Service, pipe: &mut Pipe, call: &Call) {
+    let mut connection = service.connect(0).await;
     for id in 0..200 {
         pipe.call(call, id).await;
         connection.call(call, id, MODERN).await;
