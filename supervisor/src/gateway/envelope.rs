@@ -63,7 +63,7 @@ impl<'a> Object<'a> {
             }
             write_string(line, name);
             line.push(b':');
-            write_raw(line, raw);
+            write_raw(line, raw.as_bytes());
         }
         line.push(b'}');
     }
@@ -260,13 +260,11 @@ pub fn write_string(line: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends raw JSON as part of one line.
-pub fn write_raw(line: &mut Vec<u8>, raw: &str) {
+pub fn write_raw(line: &mut Vec<u8>, raw: &[u8]) {
     let start = line.len();
-    line.extend_from_slice(raw.as_bytes());
-    for byte in &mut line[start..] {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
+    line.extend_from_slice(raw);
+    for at in memchr::memchr2_iter(b'\n', b'\r', raw) {
+        line[start + at] = b' ';
     }
 }
 
