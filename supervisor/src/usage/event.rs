@@ -126,8 +126,8 @@ fn is_tool(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')
 }
 
-/// What sf-mcp has no tool of that name for counts as one: sums must not grow by whatever a machine sends.
-fn known_tool(name: String) -> String {
+/// What sf-mcp has no tool of that name for counts as one: sums must not grow by whatever somebody sends.
+pub fn known_tool(name: String) -> String {
     static TOOLS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
         let all = tools::catalog(&[Toolset::Core, Toolset::Dispatch, Toolset::Extra], false);
         all.into_iter().map(|tool| tool.name).collect()
