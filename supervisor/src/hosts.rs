@@ -44,21 +44,29 @@ fn is_known(app: &App, request: &Request) -> bool {
 }
 
 /// Ports do not matter: a proxy may listen on another one.
-fn is_ours(named: &str, public: &str, listening: IpAddr) -> bool {
+pub fn is_ours(named: &str, public: &str, listening: IpAddr) -> bool {
     let Ok(authority) = named.parse::<Authority>() else {
         return false;
     };
     let host = authority.host();
-    if named.contains('@') || host.is_empty() {
+    let port = named.strip_prefix(host).map(|rest| rest.strip_prefix(':'));
+    let is_whole = named == host || matches!(port, Some(Some(port)) if port.parse::<u16>().is_ok());
+    if host.is_empty() || !is_whole {
         return false;
     }
     let host = host.strip_suffix('.').unwrap_or(host);
     if host.eq_ignore_ascii_case(public) || host.eq_ignore_ascii_case("localhost") {
         return true;
     }
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    let address = address.parse::<IpAddr>().map(|ip| ip.to_canonical());
-    address.is_ok_and(|ip| ip.is_loopback() || ip == listening.to_canonical())
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let address = match bracketed {
+        Some(inner) => inner.parse().map(IpAddr::V6).ok(),
+        None => host.parse().map(IpAddr::V4).ok(),
+    };
+    let address = address.map(|ip| ip.to_canonical());
+    address.is_some_and(|ip| ip.is_loopback() || ip == listening.to_canonical())
 }
 
 #[cfg(test)]
@@ -84,6 +92,13 @@ mod tests {
             ("mcp.example.com@evil.example", false),
             ("evil.example@mcp.example.com", false),
             ("mcp.example.com/x", false),
+            ("mcp.example.com:x", false),
+            ("mcp.example.com:80:80", false),
+            ("::1", false),
+            ("[[::1]]", false),
+            ("[127.0.0.1]", false),
+            ("[::1]7:80", false),
+            ("[::ffff:127.0.0.1]:8080", true),
             ("", false),
         ] {
             assert_eq!(
