@@ -18,6 +18,7 @@ use crate::{
     error::Problem,
     limits::{self, Limit},
     store::OauthClient,
+    text::is_unseen,
     tokens,
 };
 
@@ -209,9 +210,8 @@ fn checked(mut document: Document, id: &str) -> Result<Document, &'static str> {
     if method.is_some_and(|method| method.starts_with("client_secret")) {
         return Err("a client with a document has no secret");
     }
-    if !is_name(&document.client_name) {
-        return Err("its client_name is empty, too long, or has unusual characters");
-    }
+    document.client_name = name(&document.client_name)
+        .ok_or("its client_name is empty, too long, or has unusual characters")?;
     document
         .redirect_uris
         .retain(|uri| redirect::acceptable(uri));
@@ -222,14 +222,11 @@ fn checked(mut document: Document, id: &str) -> Result<Document, &'static str> {
     Ok(document)
 }
 
-/// Whether a name can be shown: nothing invisible, nothing that turns the direction of writing.
-pub(super) fn is_name(name: &str) -> bool {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
-    };
-    let length = name.chars().count();
-    !name.trim().is_empty() && length <= LONGEST_NAME && !name.chars().any(hides)
+/// A name that can be shown: nothing invisible, nothing that turns the direction of writing.
+pub(super) fn name(text: &str) -> Option<String> {
+    let name = text.trim();
+    let usual = (1..=LONGEST_NAME).contains(&name.chars().count());
+    (usual && !name.chars().any(is_unseen)).then(|| name.to_owned())
 }
 
 fn life(cache_control: &str) -> i64 {

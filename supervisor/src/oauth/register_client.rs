@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::{
-    client_metadata::{MOST_URIS, is_name},
+    client_metadata::{self, MOST_URIS},
     error::{Refused, answer},
     redirect,
 };
@@ -128,13 +128,13 @@ fn redirect_uris(said: &Map<String, Value>) -> Result<Vec<String>, Refused> {
 }
 
 fn name(said: &Map<String, Value>, redirect_uris: &[String]) -> Result<String, Refused> {
-    match said.get("client_name") {
-        None | Some(Value::Null) => Ok(redirect::host(&redirect_uris[0])),
-        Some(Value::String(name)) if is_name(name) => Ok(name.trim().to_owned()),
-        Some(_) => Err(metadata(
-            "`client_name` must be 1 to 120 characters without invisible ones",
-        )),
-    }
+    let name = match said.get("client_name") {
+        None | Some(Value::Null) => Some(redirect::host(&redirect_uris[0])),
+        Some(name) => name.as_str().map(str::to_owned),
+    };
+    name.as_deref()
+        .and_then(client_metadata::name)
+        .ok_or_else(|| metadata("`client_name` must be 1 to 120 characters without invisible ones"))
 }
 
 /// Only the code flow and its refresh tokens exist here.
