@@ -30,6 +30,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::in_flight::Place;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 /// Longest line a child may write, in bytes.
 const LINE: u64 = 8 * 1024 * 1024;
 /// Lines that wait to be written; more callers wait for room.
@@ -166,17 +169,7 @@ impl Child {
         let input = process.stdin.take().ok_or_else(missing)?;
         let output = process.stdout.take().ok_or_else(missing)?;
         let (lines, queue) = mpsc::channel(QUEUE);
-        let inner = Arc::new(Inner {
-            lines,
-            waiting: Mutex::default(),
-            next: AtomicU64::new(1),
-            ended: CancellationToken::new(),
-            reaped: CancellationToken::new(),
-            closing: CancellationToken::new(),
-            used_at: AtomicI64::new(now()),
-            discovery: Mutex::default(),
-            process: process.id().unwrap_or_default(),
-        });
+        let inner = Arc::new(Inner::new(lines, process.id().unwrap_or_default()));
         tokio::spawn(write(input, queue, Arc::clone(&inner)));
         tokio::spawn(read(output, Arc::clone(&inner)));
         // The command keeps its end of the line open until it is dropped.
@@ -357,6 +350,20 @@ impl Call {
 }
 
 impl Inner {
+    fn new(lines: mpsc::Sender<Bytes>, process: u32) -> Self {
+        Self {
+            lines,
+            waiting: Mutex::default(),
+            next: AtomicU64::new(1),
+            ended: CancellationToken::new(),
+            reaped: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            used_at: AtomicI64::new(now()),
+            discovery: Mutex::default(),
+            process,
+        }
+    }
+
     /// Forgets the call, and tells the child so while it is in flight.
     fn give_up(&self, id: u64) {
         let was_waiting = lock(&self.waiting).remove(&id).is_some();

@@ -278,7 +278,7 @@ async fn sent(
         let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
         match child
             .call(caller, place.clone(), |id| {
-                line(id, message, version, grant)
+                line(id, message, version, &grant.token.scopes)
             })
             .await
         {
@@ -310,8 +310,8 @@ async fn first(exchange: &Exchange, call: &mut Call) -> First {
     }
 }
 
-/// The message as the child gets it: a fresh envelope, our own id and progress token, and who asks.
-fn line(id: u64, message: &Message<'_>, version: &str, grant: &Grant) -> Vec<u8> {
+/// The message as the child gets it: a fresh envelope, our own id and progress token, and what its sender may do.
+pub(super) fn line(id: u64, message: &Message<'_>, version: &str, scopes: &str) -> Vec<u8> {
     let number = id.to_string();
     let mut meta = message.meta.clone().unwrap_or_default();
     meta.remove(|name| name.starts_with(OURS));
@@ -326,7 +326,7 @@ fn line(id: u64, message: &Message<'_>, version: &str, grant: &Grant) -> Vec<u8>
     if meta.get(CLIENT_KEY).is_none() {
         meta.set(CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#);
     }
-    let scopes = json!(grant.token.scopes).to_string();
+    let scopes = json!(scopes).to_string();
     meta.set(SCOPES, scopes.as_str());
     let meta = meta.to_text();
     let mut params: Object<'_> = message.params.clone();

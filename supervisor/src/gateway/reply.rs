@@ -47,7 +47,7 @@ pub(super) struct Ended {
 
 impl Exchange {
     /// The child's answer as a message of one line, and the endpoint that it says beside it to this service alone.
-    fn message(&self, answer: &Answer) -> (Vec<u8>, String) {
+    pub(super) fn message(&self, answer: &Answer) -> (Vec<u8>, String) {
         let (name, raw) = match answer {
             Answer::Result(raw) => ("result", raw),
             Answer::Error(raw) => ("error", raw),
@@ -111,7 +111,7 @@ impl Exchange {
     }
 
     /// A notification with the client's own progress token or id in the place of the child's.
-    fn note(&self, note: &Note) -> Option<Vec<u8>> {
+    pub(super) fn note(&self, note: &Note) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(&note.params).ok()?;
         let mut params = Object::parse(text).ok()?;
         let subscription = params.get("_meta").and_then(|raw| {
@@ -332,7 +332,7 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     memchr::memmem::find(text, word).is_some()
 }
 
-fn event(line: &[u8]) -> Bytes {
+pub(super) fn event(line: &[u8]) -> Bytes {
     let mut event = b"data: ".to_vec();
     event.extend_from_slice(line);
     event.extend_from_slice(b"\n\n");

@@ -51,10 +51,10 @@ const fn limit(name: &'static str, most: i64) -> Limit {
 
 /// What is read of a document.
 #[derive(Debug, Deserialize)]
-struct Document {
+pub(super) struct Document {
     client_id: String,
-    client_name: String,
-    redirect_uris: Vec<String>,
+    pub(super) client_name: String,
+    pub(super) redirect_uris: Vec<String>,
     token_endpoint_auth_method: Option<String>,
 }
 
@@ -197,12 +197,13 @@ async fn read(http: &reqwest::Client, url: &Url) -> Result<(Document, i64), &'st
         }
         body.extend_from_slice(&part);
     }
-    let document: Document = serde_json::from_slice(&body)
-        .map_err(|_| "it lacks client_id, client_name or redirect_uris")?;
-    checked(document, url.as_str()).map(|document| (document, life))
+    understood(&body, url.as_str()).map(|document| (document, life))
 }
 
-fn checked(mut document: Document, id: &str) -> Result<Document, &'static str> {
+/// What the document at that address says, as far as it counts.
+pub(super) fn understood(body: &[u8], id: &str) -> Result<Document, &'static str> {
+    let mut document: Document = serde_json::from_slice(body)
+        .map_err(|_| "it lacks client_id, client_name or redirect_uris")?;
     if document.client_id != id {
         return Err("it is another client's");
     }

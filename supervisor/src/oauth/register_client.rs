@@ -65,16 +65,12 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
             return Err(Refused::too_many(reached.seconds));
         }
     }
-    let said: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|_| metadata("the body must be a JSON object"))?;
-    let redirect_uris = redirect_uris(&said)?;
-    let name = name(&said, &redirect_uris)?;
-    expect_code(&said)?;
-    let method = said
-        .get("token_endpoint_auth_method")
-        .and_then(Value::as_str)
-        .filter(|method| ["client_secret_post", "client_secret_basic"].contains(method))
-        .unwrap_or("none");
+    let Said {
+        name,
+        redirect_uris,
+        method,
+        whole,
+    } = understood(body)?;
     let secret = (method != "none")
         .then(|| tokens::with_prefix("sfx_"))
         .transpose()?;
@@ -86,7 +82,7 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
         id: ids::new("cli")?,
         name,
         redirect_uris,
-        auth_method: method.to_owned(),
+        auth_method: method,
         secret_hash: secret.as_ref().map(|secret| secret.hash.clone()),
         fingerprint,
         created_at: now,
@@ -96,8 +92,36 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
     let secret = secret.map(|secret| secret.token);
     Ok(answer(
         StatusCode::CREATED,
-        &shown(&said, &client, secret.as_ref()),
+        &shown(&whole, &client, secret.as_ref()),
     ))
+}
+
+/// What a client says of itself, as far as it counts, and as a whole.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) name: String,
+    pub(super) redirect_uris: Vec<String>,
+    method: String,
+    whole: Map<String, Value>,
+}
+
+pub(super) fn understood(body: &[u8]) -> Result<Said, Refused> {
+    let whole: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|_| metadata("the body must be a JSON object"))?;
+    let redirect_uris = redirect_uris(&whole)?;
+    let name = name(&whole, &redirect_uris)?;
+    expect_code(&whole)?;
+    let method = whole
+        .get("token_endpoint_auth_method")
+        .and_then(Value::as_str)
+        .filter(|method| ["client_secret_post", "client_secret_basic"].contains(method))
+        .unwrap_or("none");
+    Ok(Said {
+        name,
+        redirect_uris,
+        method: method.to_owned(),
+        whole,
+    })
 }
 
 fn metadata(description: &'static str) -> Refused {
