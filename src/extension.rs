@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{clients::SERVER, config::Toolset, tools};
+use crate::{clients::SERVER, tools::listed::listed};
 
 /// What differs from one extension to the next. There is one program in each and so one platform, which needs no
 /// overrides.
@@ -24,10 +24,8 @@ pub struct Extension<'a> {
 impl Extension<'_> {
     /// `manifest.json`; the icon beside it is `icon.png`.
     pub fn manifest(&self) -> Value {
-        let tools = tools::catalog(&[Toolset::Core, Toolset::Dispatch], false);
-        let tools = tools
-            .iter()
-            .map(|tool| json!({"name": tool.name, "description": tool.description}));
+        let tools = listed().iter().filter(|tool| tool.by_default);
+        let tools = tools.map(|tool| json!({"name": tool.name, "description": tool.description}));
         let mut manifest = json!({
             "manifest_version": "0.3",
             "name": self.name,

@@ -1,6 +1,6 @@
 //! sf-mcp: Service Fusion for AI clients, one company per process.
 //!
-//! The README draws who may import whom; nothing imports upwards.
+//! `docs/architecture.md` says who may import whom; nothing imports upwards.
 
 pub mod answer;
 pub mod auth;
@@ -23,4 +23,5 @@ pub mod server;
 pub mod service_fusion;
 pub mod told_zone;
 pub mod tools;
+pub mod trace_context;
 pub mod usage;

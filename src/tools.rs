@@ -13,6 +13,7 @@ mod estimates;
 mod follow_ups;
 mod invoices;
 mod jobs;
+pub mod listed;
 mod reference;
 mod technicians;
 

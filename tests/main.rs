@@ -23,5 +23,6 @@ mod searching;
 mod snapshots;
 mod support;
 mod tampering;
+mod traces;
 mod usage_spool;
 mod wire;

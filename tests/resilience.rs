@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, McpClient, Refusal, Sandbox, Serve, rows};
+use crate::support::{Home, McpClient, Refusal, Sandbox, Serve, catalogue, names, rows};
 
 /// Ids of jobs, read from a company like the one under test, so that no request of its allowance is spent.
 fn job_ids() -> Vec<Value> {
@@ -271,7 +271,7 @@ fn signed_out_the_catalogue_works_and_calls_say_how_to_sign_in() {
         );
         let board = client.refusal("get_dispatch_board", &json!({}));
 
-        assert_eq!(rows(&tools, "tools").len(), 15);
+        assert_eq!(names(&tools), catalogue(&[]));
         for refused in [refused, create, board] {
             assert_eq!(refused.code(), "signed_out", "{refused:?}");
             refused.says("sf-mcp login");

@@ -82,6 +82,21 @@ pub(crate) fn run(home: &Home, arguments: &[&str]) -> Ran {
     output.unwrap().into()
 }
 
+/// The names of the tools with these flags, as `sf-mcp tools` lists them. Which they are is in the snapshots alone.
+pub(crate) fn catalogue(flags: &[&str]) -> Vec<String> {
+    let ran = run(&Home::new(), &[&["tools", "--json"], flags].concat());
+    let listed: Value = serde_json::from_str(&ran.stdout).unwrap();
+    names(&listed)
+}
+
+/// The names of the tools in a list of them.
+pub(crate) fn names(list: &Value) -> Vec<String> {
+    let named = rows(list, "tools").iter();
+    named
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// Whether these programs are here. If not, the reason for a skipped test is printed; on CI they must be.
 #[cfg(target_os = "linux")]
 pub(crate) fn is_installed(programs: &[&str]) -> bool {

@@ -167,7 +167,7 @@ fn refusal(code: &str, answer: &Value) -> String {
 }
 
 /// A transport error without the address in it, and with its innermost cause.
-pub(crate) fn without_address(problem: reqwest::Error) -> String {
+pub fn without_address(problem: reqwest::Error) -> String {
     let problem = problem.without_url();
     let mut cause: &dyn std::error::Error = &problem;
     while let Some(inner) = cause.source() {

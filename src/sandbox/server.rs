@@ -140,12 +140,7 @@ impl Server {
         if status == StatusCode::TOO_MANY_REQUESTS.as_u16() {
             self.traffic.count(|counters| counters.too_many += 1);
         }
-        self.traffic.record(
-            received.method(),
-            received.path(),
-            received.query.for_log(),
-            status,
-        );
+        self.traffic.record(received, status);
     }
 
     /// The company comes into being with the first request that looks at it.

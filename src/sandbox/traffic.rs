@@ -6,6 +6,10 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use crate::sandbox::server::Received;
+
+/// Headers that the log keeps; a program under test may send some of them and not the others.
+const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 const LOG_LENGTH: usize = 1000;
 const MOST_PATHS: usize = 10_000;
 
@@ -45,6 +49,9 @@ pub(crate) struct LogEntry {
     path: String,
     query: String,
     status: u16,
+    /// What of a trace was sent with it.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    trace: BTreeMap<&'static str, String>,
 }
 
 impl Traffic {
@@ -61,14 +68,19 @@ impl Traffic {
     }
 
     /// Status 0 stands for a connection closed without an answer.
-    pub(crate) fn record(&self, method: &str, path: &str, query: String, status: u16) {
+    pub(crate) fn record(&self, received: &Received, status: u16) {
         let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let sent = TRACE.map(|name| (name, received.header(name).to_owned()));
         let entry = LogEntry {
             at_ms,
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query,
+            method: received.method().to_owned(),
+            path: received.path().to_owned(),
+            query: received.query.for_log(),
             status,
+            trace: sent
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
         };
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == LOG_LENGTH {

@@ -31,6 +31,7 @@ use crate::{
         status::Status,
         walk::Walk,
     },
+    trace_context::TraceContext,
     usage::{Caller, Usage},
 };
 
@@ -60,6 +61,13 @@ impl Caller {
         let era = context.protocol_version().map(|era| era.to_string());
         Self::new(&client.unwrap_or_default(), &era.unwrap_or_default())
     }
+}
+
+/// The trace that the client, or whoever hosts this process, says the call to be part of.
+fn trace(context: &RequestContext<RoleServer>) -> Option<TraceContext> {
+    let meta = &context.meta;
+    let said = meta.get_traceparent()?;
+    TraceContext::parse(said, meta.get_tracestate().unwrap_or_default())
 }
 
 /// A step of a long call: done, of how many, in words.
@@ -113,10 +121,9 @@ impl Call {
     ) -> (Self, Progress) {
         let token = context.meta.get_progress_token();
         let (sender, steps) = mpsc::unbounded_channel();
-        let call = Self {
-            caller: Caller::from_request(context),
-            ..Self::new(company, context.ct.clone(), token.as_ref().map(|_| sender))
-        };
+        let mut call = Self::new(company, context.ct.clone(), token.as_ref().map(|_| sender));
+        call.caller = Caller::from_request(context);
+        call.patience.trace = trace(context).map(Arc::new);
         let progress = Progress {
             to: token.map(|token| (context.peer.clone(), token)),
             steps,

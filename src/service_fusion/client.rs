@@ -29,6 +29,7 @@ use crate::{
         },
         error::Error,
     },
+    trace_context::{TRACEPARENT, TRACESTATE, TraceContext},
 };
 
 pub mod asked;
@@ -45,13 +46,15 @@ const WORTH_A_LOOK: Duration = Duration::from_secs(1);
 type Reply = Result<Arc<Value>, Error>;
 type InFlight = Shared<BoxFuture<'static, Reply>>;
 
-/// How long a caller waits, the sign to stop, and what it has asked for.
+/// How long a caller waits, the sign to stop, what it has asked for and whose trace it belongs to.
 #[derive(Clone, Debug)]
 pub struct Patience {
     pub started: Instant,
     pub deadline: Instant,
     pub cancelled: CancellationToken,
     pub asked: Asked,
+    /// The trace that the caller is part of.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl Patience {
@@ -62,6 +65,7 @@ impl Patience {
             deadline: started + limit,
             cancelled,
             asked: Asked::default(),
+            trace: None,
         }
     }
 
@@ -84,6 +88,16 @@ pub struct Client {
     session: Session,
     budget: Budget,
     in_flight: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Reply>>>>,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Request<'a> {
+    method: &'a Method,
+    /// Below `/v1`.
+    path: &'a str,
+    body: Option<&'a String>,
+    trace: Option<&'a TraceContext>,
 }
 
 /// What one attempt came to, where that is not an answer.
@@ -114,7 +128,7 @@ impl Client {
     /// Reads `path` below `/v1`. Equal reads that overlap are one request; it is dropped when nobody waits any more.
     pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Reply {
         patience.asked.note(&Method::GET, path);
-        let (shared, joined) = self.join(path, patience.deadline);
+        let (shared, joined) = self.join(path, patience);
         let reply = tokio::select! {
             biased;
             reply = shared => reply,
@@ -123,7 +137,7 @@ impl Client {
         match reply {
             // The read gave up at the deadline of whoever began it; ours may be later.
             Err(problem) if joined && problem.retryable() => {
-                let (shared, _) = self.join(path, patience.deadline);
+                let (shared, _) = self.join(path, patience);
                 tokio::select! {
                     biased;
                     reply = shared => reply,
@@ -151,8 +165,16 @@ impl Client {
             ended = patience.ended() => return Err(ended),
         };
         let client = Arc::clone(self);
-        let path = path.to_owned();
-        let sent = tokio::spawn(async move { client.send_create(&path, body, token).await });
+        let (path, trace) = (path.to_owned(), patience.trace.clone());
+        let sent = tokio::spawn(async move {
+            let request = Request {
+                method: &Method::POST,
+                path: &path,
+                body: Some(&body),
+                trace: trace.as_deref(),
+            };
+            client.send_create(request, token).await
+        });
         sent.await.unwrap_or_else(|_| {
             Err(Error::UnknownOutcome {
                 reason: "the request was interrupted".to_owned(),
@@ -160,8 +182,9 @@ impl Client {
         })
     }
 
-    /// The read of `path` that is under way, or a new one; and whether it was under way.
-    fn join(self: &Arc<Self>, path: &str, deadline: Instant) -> (InFlight, bool) {
+    /// The read of `path` that is under way, or a new one; and whether it was under way. One that several wait for
+    /// belongs to the trace of whoever began it.
+    fn join(self: &Arc<Self>, path: &str, patience: &Patience) -> (InFlight, bool) {
         let mut in_flight = self
             .in_flight
             .lock()
@@ -171,8 +194,15 @@ impl Client {
         }
         let client = Arc::clone(self);
         let owned = path.to_owned();
+        let (deadline, trace) = (patience.deadline, patience.trace.clone());
         let shared = async move {
-            let reply = client.get_with_retries(&owned, deadline).await;
+            let request = Request {
+                method: &Method::GET,
+                path: &owned,
+                body: None,
+                trace: trace.as_deref(),
+            };
+            let reply = client.get_with_retries(request, deadline).await;
             client
                 .in_flight
                 .lock()
@@ -192,10 +222,14 @@ impl Client {
         (shared, false)
     }
 
-    async fn get_with_retries(&self, path: &str, deadline: Instant) -> Result<Value, Error> {
+    async fn get_with_retries(
+        &self,
+        request: Request<'_>,
+        deadline: Instant,
+    ) -> Result<Value, Error> {
         let mut attempt = 1;
         loop {
-            let (error, wait) = match self.attempt(Method::GET, path, None, deadline).await {
+            let (error, wait) = match self.attempt(request, deadline).await {
                 Ok(value) => return Ok(value),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(error, wait)) => (error, wait),
@@ -210,15 +244,10 @@ impl Client {
         }
     }
 
-    async fn send_create(
-        &self,
-        path: &str,
-        body: String,
-        mut token: Token,
-    ) -> Result<Value, Error> {
+    async fn send_create(&self, request: Request<'_>, mut token: Token) -> Result<Value, Error> {
         let mut attempt = 1;
         loop {
-            let sending = self.exchange(&Method::POST, path, Some(&body), &token);
+            let sending = self.exchange(request, &token);
             let outcome = tokio::time::timeout(CREATE_TIMEOUT, sending)
                 .await
                 .unwrap_or_else(|_| {
@@ -260,13 +289,7 @@ impl Client {
         self.session.token(http).await.map_err(signed_out)
     }
 
-    async fn attempt(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&String>,
-        deadline: Instant,
-    ) -> Result<Value, Failure> {
+    async fn attempt(&self, request: Request<'_>, deadline: Instant) -> Result<Value, Failure> {
         let token = self
             .ready(deadline)
             .await
@@ -276,20 +299,14 @@ impl Client {
                 }
                 problem => Failure::Final(problem),
             })?;
-        self.exchange(&method, path, body, &token).await
+        self.exchange(request, &token).await
     }
 
-    async fn exchange(
-        &self,
-        method: &Method,
-        path: &str,
-        body: Option<&String>,
-        token: &Token,
-    ) -> Result<Value, Failure> {
+    async fn exchange(&self, request: Request<'_>, token: &Token) -> Result<Value, Failure> {
         let http = self.http().map_err(Failure::Final)?;
-        let response = self.send(http, method, path, body, token).await?;
+        let response = self.send(http, request, token).await?;
         if response.status() != StatusCode::UNAUTHORIZED {
-            return self.decode(method, path, response).await;
+            return self.decode(request, response).await;
         }
         // The token died early: ask once for another one. The request was not handled, so even a create may follow.
         let token =
@@ -304,28 +321,34 @@ impl Client {
         self.permit(Instant::now() + CREATE_TIMEOUT)
             .await
             .map_err(Failure::Final)?;
-        let response = self.send(http, method, path, body, &token).await?;
-        self.decode(method, path, response).await
+        let response = self.send(http, request, &token).await?;
+        self.decode(request, response).await
     }
 
     async fn send(
         &self,
         http: &reqwest::Client,
-        method: &Method,
-        path: &str,
-        body: Option<&String>,
+        request: Request<'_>,
         token: &Token,
     ) -> Result<Response, Failure> {
-        let mut request = http
+        let Request { method, path, .. } = request;
+        let mut sending = http
             .request(method.clone(), format!("{}/v1/{path}", token.origin()))
             .header("authorization", token.header())
             .header("accept", "application/json");
-        if let Some(body) = body {
-            request = request
+        if let Some(body) = request.body {
+            sending = sending
                 .header("content-type", "application/json")
                 .body(body.clone());
         }
-        let response = request.send().await.map_err(|problem| {
+        // Each attempt is a request of its own.
+        if let Some(hop) = request.trace.and_then(TraceContext::next_hop) {
+            sending = sending.header(TRACEPARENT, hop.traceparent());
+            if let Some(state) = hop.tracestate() {
+                sending = sending.header(TRACESTATE, state);
+            }
+        }
+        let response = sending.send().await.map_err(|problem| {
             let never_sent = problem.is_connect();
             let reason = without_address(problem);
             if method == Method::GET || never_sent {
@@ -338,12 +361,8 @@ impl Client {
         Ok(response)
     }
 
-    async fn decode(
-        &self,
-        method: &Method,
-        path: &str,
-        response: Response,
-    ) -> Result<Value, Failure> {
+    async fn decode(&self, request: Request<'_>, response: Response) -> Result<Value, Failure> {
+        let Request { method, path, .. } = request;
         let status = response.status();
         let wait = retry_wait(&response);
         let creating = method == Method::POST;

@@ -16,6 +16,8 @@
 
 #[path = "proxy/hosted.rs"]
 mod hosted;
+#[path = "proxy/many.rs"]
+mod many;
 #[path = "proxy/plain.rs"]
 mod plain;
 
@@ -103,7 +105,7 @@ async fn run() {
         std::thread::available_parallelism().unwrap()
     );
     let around = Around::start().await;
-    let mut service = Service::start(&around, TENANTS + 140, 0).await;
+    let mut service = Service::start(&around, TENANTS + 140).await;
     println!("{:58} {:8.1} MB", "resident, idle", service.resident_mb());
     let mut pipe = Pipe::start(&around).await;
     let mut connection = service.connect(0).await;
@@ -111,20 +113,28 @@ async fn run() {
         let call = around.with_jobs(call, &mut pipe).await;
         println!("\n{}", call.title);
         sequential(&service, &mut connection, &mut pipe, &call).await;
-        one_tenant(&service, &mut pipe, &call).await;
+        for at_once in [16, 64] {
+            one_tenant(&service, &mut pipe, &call, at_once).await;
+        }
         sixteen_tenants(&service, &around, &call).await;
+    }
+    if !is_whole() {
+        service.stop().await;
+        return;
     }
     late(&service).await;
     println!();
     memory(&service).await;
     cold(&service, &around).await;
     service.stop().await;
-    let idle = Service::start(&around, 10_000, 10_000).await;
-    println!(
-        "{:58} {:8.1} MB",
-        "resident, 10,000 registered idle tenants",
-        idle.resident_mb()
-    );
+    many::idle(&around).await;
+    many::living(&around).await;
+    many::storm(&around).await;
+}
+
+/// `-- calls` leaves out what is not about the speed of calls.
+fn is_whole() -> bool {
+    !std::env::args().any(|argument| argument == "calls")
 }
 
 /// One after another, both ways in turn.
@@ -200,29 +210,30 @@ async fn late(service: &Service) {
     }
 }
 
-/// Sixteen in flight to one child.
-async fn one_tenant(service: &Service, pipe: &mut Pipe, call: &Call) {
+/// So many in flight to one child.
+async fn one_tenant(service: &Service, pipe: &mut Pipe, call: &Call, at_once: usize) {
     let (mut ratios, mut spent, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     let mut connections = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..at_once {
         connections.push(service.connect(0).await);
     }
     for _ in 0..ROUNDS {
-        let plain = rate(MANY, pipe.keep_in_flight(call, 16, MANY)).await;
+        let plain = rate(MANY, pipe.keep_in_flight(call, at_once, MANY)).await;
         let before = service.processor_us();
         let hosted = rate(MANY, hosted::all(&mut connections, call, MANY)).await;
         spent.push((service.processor_us() - before) / MANY as f64);
         ratios.push(hosted / plain);
         rates.push(hosted);
     }
-    row("  16 at once, one tenant", middle(&mut rates), "calls/s");
+    let title = format!("  {at_once} at once, one tenant");
+    row(&title, middle(&mut rates), "calls/s");
     row(
-        "    of the plain rate (at least 0.60)",
+        "    of the plain rate (at least 0.60 at 16)",
         middle(&mut ratios),
         "x",
     );
     row(
-        "    processor time of the service (at most 60)",
+        "    processor time of the service (at most 60 at 16)",
         middle(&mut spent),
         "µs a call",
     );

@@ -141,14 +141,15 @@ impl Admission {
             return Ok(Some(known));
         }
         let changes = self.store.changes();
-        let holder = self.store.holder(hash, now).await?;
+        // Boxed, as are other questions to the database: mostly none is asked, and every call would carry the room.
+        let holder = Box::pin(self.store.holder(hash, now)).await?;
         Ok(self.remember(hash, holder, changes, now))
     }
 
     /// Whether the token is still good, and what the tier says when the call counts.
     pub async fn admit(&self, known: &Known, counts: bool) -> Result<Admitted, store::Error> {
         if self.store.kind() == Kind::Postgres {
-            return self.admit_shared(known, counts).await;
+            return Box::pin(self.admit_shared(known, counts)).await;
         }
         let Some(known) = self.find(&known.hash).await? else {
             return Ok(Admitted::Gone);
@@ -230,7 +231,7 @@ impl Admission {
         let place = self.in_flight.take(&tenant.id, tier.in_flight);
         let is_first = !lock(&self.spent).contains_key(&tenant.id);
         let before = if is_first {
-            self.store.hosted_calls_on(&tenant.id, now).await?
+            Box::pin(self.store.hosted_calls_on(&tenant.id, now)).await?
         } else {
             0
         };

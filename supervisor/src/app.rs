@@ -1,6 +1,6 @@
 //! What the handlers share.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     admission::Admission,
@@ -12,11 +12,14 @@ use crate::{
     config::Config,
     fleet::Fleet,
     gateway::meter::Meter,
+    hosts::Hosts,
     mailer::Mailer,
     master_key::MasterKeys,
     one_time_codes::OneTimeCodes,
+    outside::Outside,
     store::Store,
     token,
+    traces::{self, Traces},
     vault::{self, Vault},
 };
 
@@ -24,6 +27,8 @@ use crate::{
 #[derive(Debug)]
 pub struct App {
     pub config: Config,
+    /// The names it answers to.
+    pub hosts: Hosts,
     pub store: Store,
     pub clock: Clock,
     pub master: MasterKeys,
@@ -35,8 +40,9 @@ pub struct App {
     pub admission: Arc<Admission>,
     /// What is counted of it.
     pub meter: Meter,
-    /// For Service Fusion alone; it follows no redirects.
-    pub http: reqwest::Client,
+    pub outside: Outside,
+    /// Where a collector is set.
+    pub traces: Option<Traces>,
     /// sf-mcp as people are handed it.
     pub binaries: Binaries,
     /// The tenants' sf-mcp processes.
@@ -54,8 +60,8 @@ pub enum Error {
     Vault(#[from] vault::Error),
     #[error(transparent)]
     Mailer(#[from] crate::mailer::Error),
-    #[error("the HTTP client cannot be made ({0}); are the system's certificates installed?")]
-    Http(#[from] reqwest::Error),
+    #[error(transparent)]
+    Traces(#[from] traces::Error),
 }
 
 impl App {
@@ -74,21 +80,18 @@ impl App {
         vault.mark().await?;
         let codes = OneTimeCodes::new(store.clone(), vault.clone(), clock.clone());
         let mailer = Mailer::start(&config)?;
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(Duration::from_secs(30))
-            .user_agent(concat!("sf-supervisor/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let outside = Outside::default();
         let broker = Broker::new(
             store.clone(),
             vault.clone(),
             clock.clone(),
-            http.clone(),
+            outside.clone(),
             config.api_url.clone(),
         );
         let admission = Admission::open(&store, &clock, &config).await?;
+        let traces = config.traces.as_ref().map(Traces::start).transpose()?;
         Ok(Arc::new(Self {
+            traces,
             meter: Meter::start(store.clone(), clock.clone()),
             admission,
             children: Children::new(
@@ -98,6 +101,7 @@ impl App {
             ),
             binaries: Binaries::new(config.child.clone(), config.binaries.clone()),
             fleet: Fleet::default(),
+            hosts: Hosts::of(&config),
             config,
             store,
             clock,
@@ -106,7 +110,7 @@ impl App {
             codes,
             mailer,
             broker,
-            http,
+            outside,
         }))
     }
 
@@ -125,7 +129,12 @@ impl App {
                 self.admission.close().await;
             },
             self.mailer.close(),
-            self.broker.close()
+            self.broker.close(),
+            async {
+                if let Some(traces) = &self.traces {
+                    traces.close().await;
+                }
+            }
         );
         self.store.close().await;
     }

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
+    outside::Outside,
     store::{self, Credentials, Store},
     text::hexadecimal,
     vault::{self, Head, Vault},
@@ -105,7 +106,7 @@ struct Inner {
     store: Store,
     vault: Vault,
     clock: Clock,
-    http: reqwest::Client,
+    outside: Outside,
     origin: String,
     state: Mutex<State>,
     /// A renewal has ended.
@@ -145,18 +146,12 @@ impl std::fmt::Debug for Inner {
 
 impl Broker {
     /// `origin` is Service Fusion's.
-    pub fn new(
-        store: Store,
-        vault: Vault,
-        clock: Clock,
-        http: reqwest::Client,
-        origin: String,
-    ) -> Self {
+    pub fn new(store: Store, vault: Vault, clock: Clock, outside: Outside, origin: String) -> Self {
         Self(Arc::new(Inner {
             store,
             vault,
             clock,
-            http,
+            outside,
             origin,
             state: Mutex::default(),
             landed: Notify::new(),

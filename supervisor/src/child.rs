@@ -7,6 +7,7 @@ use std::{
     collections::HashMap,
     io,
     path::PathBuf,
+    pin::pin,
     process::Stdio,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,7 +24,10 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
     process::{ChildStdin, ChildStdout, Command},
-    sync::{mpsc, oneshot},
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot,
+    },
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -247,12 +251,7 @@ impl Child {
         };
         let mut text = line(id);
         text.push(b'\n');
-        // The table was cleared when the process ended; what came after that would wait for ever.
-        let sent = tokio::select! {
-            biased;
-            () = inner.ended.cancelled() => false,
-            sent = inner.lines.send(text.into()) => sent.is_ok(),
-        };
+        let sent = inner.send(text.into()).await;
         if sent {
             call.when_left = WhenLeft::Cancel;
             Ok(call)
@@ -364,6 +363,23 @@ impl Inner {
         }
     }
 
+    /// Hands a line to the process; waits for room.
+    async fn send(&self, line: Bytes) -> bool {
+        // The table of calls is cleared when the process ends; what comes after that would wait for ever.
+        if self.ended.is_cancelled() {
+            return false;
+        }
+        match self.lines.try_send(line) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(line)) => tokio::select! {
+                biased;
+                () = self.ended.cancelled() => false,
+                sent = self.lines.send(line) => sent.is_ok(),
+            },
+        }
+    }
+
     /// Forgets the call, and tells the child so while it is in flight.
     fn give_up(&self, id: u64) {
         let was_waiting = lock(&self.waiting).remove(&id).is_some();
@@ -406,12 +422,14 @@ impl Drop for Call {
 async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<Bytes>, inner: Arc<Inner>) {
     let mut batch = Vec::with_capacity(32);
     let mut text = Vec::new();
+    let mut ended = pin!(inner.ended.cancelled());
+    let mut closing = pin!(inner.closing.cancelled());
     loop {
         let received = tokio::select! {
             received = queue.recv_many(&mut batch, 32) => received,
-            () = inner.ended.cancelled() => return,
+            () = &mut ended => return,
             // What was taken before is written yet; whoever comes now is told that it was not.
-            () = inner.closing.cancelled(), if !queue.is_closed() => {
+            () = &mut closing, if !queue.is_closed() => {
                 queue.close();
                 continue;
             }

@@ -12,7 +12,9 @@ use ipnet::IpNet;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use crate::{children::Keep, master_key};
+use crate::{children::Keep, config::traces::Traces, master_key};
+
+pub mod traces;
 
 /// What may be set on the command line or by the environment. Secrets come by the environment or by files alone.
 #[derive(Args, Clone, Debug, Default)]
@@ -273,6 +275,8 @@ pub struct Config {
     pub binaries: Option<PathBuf>,
     pub metrics_listen: Option<SocketAddr>,
     pub trusted_proxies: Vec<IpNet>,
+    /// The collector that traces are sent to, if any.
+    pub traces: Option<Traces>,
     pub log: String,
     pub default_tier: String,
     /// Milliseconds in which an OAuth client may repeat the refresh token before its newest one.
@@ -430,6 +434,7 @@ impl Settings {
                     .or(file.trusted_proxies)
                     .unwrap_or_default(),
             )?,
+            traces: traces::traces(variable)?,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             refresh_grace: refresh_grace(file.refresh_grace)?,
             keep: keep(file.children)?,

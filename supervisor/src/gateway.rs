@@ -7,24 +7,19 @@ pub mod fuzzing;
 pub mod meter;
 
 mod access;
+mod asked;
 mod legacy;
 mod mcp;
 mod reply;
+mod span;
 mod tier;
 
-use std::sync::Arc;
-
-use axum::{Router, extract::DefaultBodyLimit, routing::any};
-
-use crate::app::App;
+pub use mcp::answered;
 
 /// Longest message of a client, in bytes.
 const BODY: usize = 4 * 1024 * 1024;
 
-pub fn routes() -> Router<Arc<App>> {
-    // Clients add and drop the slash; a redirect would lose the body.
-    Router::new()
-        .route("/mcp", any(mcp::handle))
-        .route("/mcp/", any(mcp::handle))
-        .layer(DefaultBodyLimit::max(BODY))
+/// Clients add and drop the slash; a redirect would lose the body.
+pub fn is_at(path: &str) -> bool {
+    matches!(path, "/mcp" | "/mcp/")
 }

@@ -2,7 +2,7 @@
 //! tokens and client configurations, and counts calls.
 //!
 //! Features ([`signup`], [`usage`], …) answer HTTP and never import one another; parts ([`store`], [`mailer`], …)
-//! know no HTTP. [`app::App`] stands between them.
+//! know no HTTP. [`app::App`] stands between them; `docs/architecture.md` has the whole of it.
 
 pub mod account;
 pub mod admin;
@@ -25,6 +25,7 @@ pub mod devices;
 pub mod email;
 pub mod error;
 pub mod fleet;
+pub mod front;
 pub mod gateway;
 pub mod hosts;
 pub mod housekeeping;
@@ -39,6 +40,7 @@ pub mod metrics;
 pub mod oauth;
 pub mod one_time_codes;
 pub mod openapi;
+pub mod outside;
 pub mod pages;
 pub mod params;
 pub mod portal;
@@ -53,6 +55,7 @@ pub mod text;
 pub mod time_zone;
 pub mod token;
 pub mod tokens;
+pub mod traces;
 pub mod usage;
 pub mod vault;
 pub mod visitor;

@@ -10,25 +10,28 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    account, admin, app::App, bundles, connections, devices, error::Problem, gateway, hosts,
-    members, oauth, openapi, pages, portal, sign_in, signup, token, usage, web,
+    account, admin, app::App, bundles, connections, devices, error::Problem, front, members, oauth,
+    openapi, pages, portal, server::Answers, sign_in, signup, token, usage,
 };
 
 /// Longest body of a request, in bytes; routes that need more say so.
 const BODY: usize = 64 * 1024;
 
-/// The whole service as one axum application.
-pub fn router(app: Arc<App>) -> Router {
+/// The whole service.
+pub fn router(app: Arc<App>) -> impl Answers {
+    front::service(Arc::clone(&app), routes(app))
+}
+
+/// All but the hosted endpoint.
+fn routes(app: Arc<App>) -> Router {
     Router::new()
         .merge(probes())
         .merge(sign_up())
         .merge(for_people())
         .merge(companies())
         .merge(bundles::routes())
-        .merge(gateway::routes())
         .merge(oauth::for_programs())
         .merge(installs())
         .merge(usage::routes())
@@ -41,13 +44,7 @@ pub fn router(app: Arc<App>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(BODY))
-        .layer(middleware::from_fn(web::timed_body))
-        .layer(middleware::from_fn(web::no_work_for_head))
-        .layer(middleware::from_fn_with_state(app.clone(), hosts::known))
-        .layer(CatchPanicLayer::custom(|_| {
-            Problem::internal().into_response()
-        }))
-        .layer(middleware::from_fn(web::traced))
+        .layer(middleware::from_fn(front::routed))
         .with_state(app)
 }
 

@@ -7,10 +7,10 @@
 use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
     body::Body,
     extract::ConnectInfo,
     http::{HeaderValue, Request, Version, header},
+    response::Response,
 };
 use hyper::body::Incoming;
 use hyper_util::{
@@ -22,7 +22,24 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
+use tower::{Service, ServiceExt};
+
+/// What answers requests.
+pub trait Answers:
+    Service<Request<Body>, Response = Response, Error = Infallible, Future: Send + 'static>
+    + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> Answers for S where
+    S: Service<Request<Body>, Response = Response, Error = Infallible, Future: Send + 'static>
+        + Clone
+        + Send
+        + 'static
+{
+}
 
 /// Connections at once; more wait to be accepted.
 const CONNECTIONS: usize = 10_000;
@@ -47,13 +64,13 @@ pub struct Leaving {
 }
 
 /// Serves until `stop` is done; then connections without a request are closed at once.
-pub async fn serve(router: Router, listener: TcpListener, stop: impl Future<Output = ()>) {
-    serve_and_leave(router, listener, Leaving::default(), stop).await;
+pub async fn serve(service: impl Answers, listener: TcpListener, stop: impl Future<Output = ()>) {
+    serve_and_leave(service, listener, Leaving::default(), stop).await;
 }
 
 /// Serves until `stop` is done, and then leaves connections as `leaving` says.
 pub async fn serve_and_leave(
-    router: Router,
+    service: impl Answers,
     listener: TcpListener,
     leaving: Leaving,
     stop: impl Future<Output = ()>,
@@ -73,7 +90,7 @@ pub async fn serve_and_leave(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(&router, stream, peer, (&graceful, &begun));
+                let connection = connection(&service, stream, peer, (&graceful, &begun));
                 tokio::spawn(async move {
                     let _place = place;
                     connection.await;
@@ -89,7 +106,7 @@ pub async fn serve_and_leave(
     begun.cancel();
     for (stream, peer) in waiting(listener) {
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            let connection = connection(&router, stream, peer, (&graceful, &begun));
+            let connection = connection(&service, stream, peer, (&graceful, &begun));
             tokio::spawn(async move {
                 let _place = place;
                 connection.await;
@@ -127,23 +144,25 @@ fn waiting(listener: TcpListener) -> Vec<(TcpStream, SocketAddr)> {
     served.collect()
 }
 
-fn connection(
-    router: &Router,
+fn connection<A: Answers>(
+    answers: &A,
     stream: TcpStream,
     peer: SocketAddr,
     (graceful, leaving): (&GracefulShutdown, &CancellationToken),
-) -> impl Future<Output = ()> + use<> {
+) -> impl Future<Output = ()> + use<A> {
     // Answers are written in one piece and must not wait for the client to acknowledge the piece before.
     let _ = stream.set_nodelay(true);
-    let router = router.clone();
+    let answers = answers.clone();
     let asked = CancellationToken::new();
     let silent = silence(asked.clone());
     let leaving = leaving.clone();
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        asked.cancel();
+        if !asked.is_cancelled() {
+            asked.cancel();
+        }
         request.extensions_mut().insert(ConnectInfo(peer));
         let (version, leaving) = (request.version(), leaving.clone());
-        let answering = router.clone().oneshot(request.map(Body::new));
+        let answering = answers.clone().oneshot(request.map(Body::new));
         async move {
             let mut response = answering.await?;
             if leaving.is_cancelled() && version < Version::HTTP_2 {

@@ -321,6 +321,8 @@ fn options(kind: Kind, connections: u32) -> AnyPoolOptions {
                             SET lock_timeout = '40s'";
     AnyPoolOptions::new()
         .max_connections(connections)
+        // A file does not go away; to ask each time would wake the connection's thread each time.
+        .test_before_acquire(kind == Kind::Postgres)
         .acquire_timeout(Duration::from_secs(10))
         .after_connect(move |connection, _| {
             Box::pin(async move {

@@ -1,4 +1,4 @@
-//! What every handler needs of HTTP: the caller, its address, its JSON, and the request's id.
+//! What every handler needs of HTTP: the caller, its address and its JSON.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -7,95 +7,54 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::{Body, Bytes},
     extract::{ConnectInfo, FromRequest, FromRequestParts, Request},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
-    middleware::Next,
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode, header, request::Parts},
 };
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use crate::{
     app::App,
     error::Problem,
-    ids,
     store::{self, Member, Tenant, Token},
     tokens::{self, Kind},
 };
 
+/// All of a request's body must have arrived within this, however it trickles.
+pub const BODY: Duration = Duration::from_secs(30);
+/// Bytes that are read of a request that is refused anyway: any usual first message of a client.
+const REFUSED_BODY: usize = 64 * 1024;
+
 tokio::task_local! {
-    static REQUEST_ID: String;
-    static ADDRESS: String;
+    static ASKED: Asked;
+}
+
+/// What may be known of a request wherever it is worked on.
+#[derive(Debug)]
+pub struct Asked {
+    pub id: String,
+    /// The path and query of a `GET`.
+    pub address: String,
+}
+
+impl Asked {
+    /// Work on the request.
+    pub fn scope<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        ASKED.scope(self, work)
+    }
 }
 
 /// The id that ties an answer to the log; empty outside a request.
 pub fn request_id() -> String {
-    REQUEST_ID.try_with(Clone::clone).unwrap_or_default()
+    ASKED.try_with(|asked| asked.id.clone()).unwrap_or_default()
 }
 
 /// The path and query that a browser may come back to after a sign-in; empty for a request that sends something.
 pub fn address() -> String {
-    ADDRESS.try_with(Clone::clone).unwrap_or_default()
-}
-
-/// Gives each request an id, logs its end, and counts it. The path is logged without its query.
-pub async fn traced(request: Request, next: Next) -> Response {
-    let id = ids::new("req").unwrap_or_default();
-    let method = request.method().clone();
-    let path = request
-        .extensions()
-        .get::<axum::extract::MatchedPath>()
-        .map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
-    let address = match (method == Method::GET, request.uri().path_and_query()) {
-        (true, Some(address)) => address.as_str().to_owned(),
-        _ => String::new(),
-    };
-    let started = std::time::Instant::now();
-    let answering = ADDRESS.scope(address, next.run(request));
-    let mut response = REQUEST_ID.scope(id.clone(), answering).await;
-    let status = response.status().as_u16();
-    let seconds = started.elapsed().as_secs_f64();
-    tracing::info!(request_id = %id, %method, path, status, milliseconds = seconds * 1000.0, "request");
-    metrics::counter!("sf_supervisor_requests_total", "path" => path.clone(), "status" => status.to_string())
-        .increment(1);
-    metrics::histogram!("sf_supervisor_request_seconds", "path" => path).record(seconds);
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        response.headers_mut().insert("x-request-id", value);
-    }
-    response
-}
-
-/// All of a request's body must have arrived within this, however it trickles.
-const BODY: Duration = Duration::from_secs(30);
-
-/// Bytes that are read of a request that is refused anyway: any usual first message of a client.
-const REFUSED_BODY: usize = 64 * 1024;
-
-#[derive(Debug, thiserror::Error)]
-#[error("the body did not arrive in time")]
-struct TooSlow;
-
-/// Ends the reading of a body that takes too long; the answer may take its time.
-pub async fn timed_body(request: Request, next: Next) -> Response {
-    let until = Instant::now() + BODY;
-    next.run(request.map(|body| arriving_until(until, body)))
-        .await
-}
-
-fn arriving_until(until: Instant, body: Body) -> Body {
-    if body.is_end_stream() {
-        return body;
-    }
-    let pieces = body.into_data_stream();
-    Body::from_stream(stream::try_unfold(pieces, move |mut pieces| async move {
-        match tokio::time::timeout_at(until, pieces.next()).await {
-            Ok(Some(piece)) => Ok(Some((piece?, pieces))),
-            Ok(None) => Ok(None),
-            Err(_) => Err(axum::Error::new(TooSlow)),
-        }
-    }))
+    ASKED
+        .try_with(|asked| asked.address.clone())
+        .unwrap_or_default()
 }
 
 /// Reads the body of a request that is refused for its headers, and forgets it. An answer before the end of a request
@@ -113,25 +72,6 @@ pub async fn taken_in(request: Request) {
         };
         room = left;
     }
-}
-
-/// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
-const SHOWN: [&str; 6] = ["/", "/healthz", "/readyz", "/openapi.json", "/mcp", "/mcp/"];
-
-/// Looking at an address must not do the work of `GET`, such as making a token or handing out a result.
-pub async fn no_work_for_head(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
-    let is_shown = SHOWN.contains(&path) || path.starts_with("/.well-known/");
-    if request.method() != Method::HEAD || is_shown {
-        return next.run(request).await;
-    }
-    let problem = Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        "This address does not take HEAD.",
-    );
-    let allow = [(header::ALLOW, HeaderValue::from_static("GET"))];
-    (allow, problem).into_response()
 }
 
 /// Where a request came from: the peer, or what a trusted proxy says.
@@ -366,29 +306,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn a_body_that_trickles_is_not_waited_for() {
-        let first = stream::iter([Ok::<_, std::io::Error>("{")]);
-        let body = Body::from_stream(first.chain(stream::pending()));
-        let until = Instant::now() + Duration::from_millis(20);
-        let request = Request::post("/")
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(arriving_until(until, body))
-            .unwrap();
-        let read = Json::<serde_json::Value>::from_request(request, &()).await;
-        let problem = read.unwrap_err();
-        assert_eq!((problem.status.as_u16(), problem.code), (408, "incomplete"));
-    }
-
-    #[tokio::test]
-    async fn a_body_in_time_is_whole() {
-        let until = Instant::now() + BODY;
-        let pieces = stream::iter([Ok::<_, std::io::Error>("{\"a\""), Ok(":1}")]);
-        let body = arriving_until(until, Body::from_stream(pieces));
-        let whole = axum::body::to_bytes(body, 100).await.unwrap();
-        assert_eq!(whole, "{\"a\":1}");
-    }
 
     #[test]
     fn a_forwarded_entry_is_an_address_perhaps_with_a_port() {

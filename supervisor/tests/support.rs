@@ -5,6 +5,7 @@
     reason = "not every test file uses everything"
 )]
 
+pub(crate) mod collector;
 pub(crate) mod command;
 mod database;
 pub(crate) mod mailbox;
@@ -19,7 +20,7 @@ pub(crate) mod usage;
 pub(crate) use self::{
     database::Database,
     postgres::Postgres,
-    program::sf_mcp,
+    program::{offered, sf_mcp},
     replica::Replica,
     service::{Around, Service},
 };

@@ -114,10 +114,10 @@ class Browser {
 
     /// A person with a browser of their own: cookies and one window. `page.problems` collects what must never happen.
     /// Refusals that a test provokes are errors in Chromium's console; `expected` lists their statuses.
-    async person({ width = 1024, theme = "light", javaScript = true, expected = [], userAgent } = {}) {
+    async person({ width = 1024, theme = "light", javaScript = true, expected = [], userAgent, scale } = {}) {
         const context = await this.chrome.newContext({
             viewport: { width, height: 800 }, colorScheme: theme, javaScriptEnabled: javaScript, acceptDownloads: true, userAgent,
-            reducedMotion: "reduce", baseURL: this.service.origin,
+            deviceScaleFactor: scale, reducedMotion: "reduce", baseURL: this.service.origin,
         });
         await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: this.service.origin });
         const page = await context.newPage();
@@ -205,8 +205,11 @@ export async function looked(page, name) {
     await page.setViewportSize(before);
 }
 
-export async function picture(page, name) {
-    await page.screenshot({ path: join(ARTEFACTS, `${name}.png`), fullPage: true });
+/// The whole page, or what is in `clip`; gives the picture's file.
+export async function picture(page, name, { clip } = {}) {
+    const path = join(ARTEFACTS, `${name}.png`);
+    await page.screenshot({ path, fullPage: true, clip });
+    return path;
 }
 
 /// Bytes of the page and all it loads as they come over the wire, with nothing kept from before.

@@ -1,6 +1,6 @@
 // The real binary: how the tests start it, and the sandbox company it talks to.
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -21,6 +21,17 @@ export function emptyHome() {
         remove: () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }),
     };
 }
+
+/// The names of the tools, as `sf-mcp tools` lists them. Which they are is in the snapshots of the Rust tests alone.
+export function catalogue() {
+    const home = emptyHome();
+    const listed = execFileSync(binary, ["tools", "--json"], { env: home.env, encoding: "utf8" });
+    home.remove();
+    return JSON.parse(listed).tools.map(({ name }) => name);
+}
+
+/// The names of listed tools.
+export const names = (tools) => tools.map(({ name }) => name);
 
 /// A sandbox of its own, with the controls open and no rate limit.
 export async function startSandbox(...options) {

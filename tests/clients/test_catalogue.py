@@ -1,5 +1,6 @@
 """The tool catalogue as tdqs, the tool definition linter, judges it."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -13,15 +14,15 @@ TDQS = pathlib.Path(sys.executable).parent / "tdqs"
 
 class Catalogue(unittest.TestCase):
     def test_the_default_tools_pass_without_a_warning(self):
-        self.assertClean(15)
+        self.assertClean()
 
     def test_all_tools_pass_without_a_warning(self):
-        self.assertClean(19, "--toolsets", "all")
+        self.assertClean("--toolsets", "all")
 
     def test_the_reading_tools_pass_without_a_warning(self):
-        self.assertClean(12, "--read-only")
+        self.assertClean("--read-only")
 
-    def assertClean(self, tools, *options):
+    def assertClean(self, *options):
         with tempfile.TemporaryDirectory(prefix="sf-mcp-client-test-") as home:
             env = {"PATH": os.environ["PATH"], "HOME": home, "SF_MCP_HOME": home}
             catalogue = subprocess.run(
@@ -35,6 +36,8 @@ class Catalogue(unittest.TestCase):
 
         report = lint.stdout.decode()
         self.assertEqual(lint.returncode, 0, report + lint.stderr.decode())
+        tools = len(json.loads(catalogue.stdout)["tools"])
+        self.assertGreater(tools, 0)
         self.assertIn(f"{tools} tools", report)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 import unittest
 import urllib.request
@@ -25,6 +26,16 @@ class Home:
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def catalogue():
+    """The names of the tools, as `sf-mcp tools` lists them."""
+    home = Home()
+    try:
+        listed = subprocess.run([BINARY, "tools", "--json"], env=home.env, capture_output=True, check=True, timeout=60)
+    finally:
+        home.remove()
+    return [tool["name"] for tool in json.loads(listed.stdout)["tools"]]
 
 
 class Sandbox:
@@ -90,7 +101,7 @@ class Conversation:
 
             self.assertEqual(client.protocol_version, self.protocol)
             self.assertIn("Service Fusion", client.instructions)
-            self.assertEqual(len(tools), 15)
+            self.assertEqual([tool.name for tool in tools], catalogue())
             self.assertTrue(prompts)
             self.assertIn(BOARD, [str(resource.uri) for resource in resources])
 

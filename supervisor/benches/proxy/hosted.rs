@@ -2,14 +2,19 @@
 
 use std::{
     fmt::Write as _,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
 
 use secrecy::ExposeSecret;
+use sf_mcp::{auth::oauth::Grant, sandbox, seal::SealingKey};
 use sf_supervisor::{
+    clock::Clock,
+    master_key::MasterKeys,
     store::Store,
     tokens::{self, Kind},
+    vault::{self, NewCredentials, Vault},
 };
 use sqlx::{Connection as _, Executor};
 use tokio::{
@@ -19,6 +24,8 @@ use tokio::{
 
 use crate::{Call, MODERN, plain::Around};
 
+const KEY: &str = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+
 /// The program with a database of its own.
 pub(crate) struct Service {
     process: Child,
@@ -27,17 +34,66 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// With so many companies; `number` tells databases apart.
-    pub(crate) async fn start(around: &Around, companies: usize, number: usize) -> Self {
-        let folder = around.folder.path().join(number.to_string());
-        std::fs::create_dir_all(&folder).unwrap();
+    /// With so many companies, whose calls a child that was given the sandbox's credentials answers.
+    pub(crate) async fn start(around: &Around, companies: usize) -> Self {
+        let files = Files::new(around, companies).await;
+        files.serve(&around.program(), "http://127.0.0.1:9").await
+    }
+}
+
+/// A database with companies that each have a token, and the settings beside it.
+pub(crate) struct Files {
+    folder: PathBuf,
+    database: String,
+    tokens: Vec<String>,
+}
+
+impl Files {
+    pub(crate) async fn new(around: &Around, companies: usize) -> Self {
+        let folder = tempfile::tempdir_in(around.folder.path()).unwrap().keep();
         let database = format!("sqlite://{}", folder.join("bench.db").display());
         let tokens = companies_in(&database, companies).await;
-        let file = folder.join("config.toml");
         let limits = "per_minute = 9_000_000\nburst = 1_000_000\nper_day = 1_000_000_000\nin_flight = 1_000\n";
-        std::fs::write(&file, format!("[tiers.free]\n{limits}")).unwrap();
-        let key = folder.join("key");
-        std::fs::write(&key, "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=").unwrap();
+        std::fs::write(
+            folder.join("config.toml"),
+            format!("[tiers.free]\n{limits}"),
+        )
+        .unwrap();
+        std::fs::write(folder.join("key"), KEY).unwrap();
+        Self {
+            folder,
+            database,
+            tokens,
+        }
+    }
+
+    /// Gives each company credentials of the sandbox, with an access token that has run out.
+    pub(crate) async fn connect_all(&self) {
+        let store = Store::connect(&self.database).await.unwrap();
+        let key = SealingKey::from_base64(KEY).unwrap();
+        let keys = MasterKeys::new(key, Vec::new());
+        let vault = Vault::new(store.clone(), keys, Clock::default());
+        vault.mark().await.unwrap();
+        let new = NewCredentials {
+            kind: vault::Kind::ClientCredentials,
+            client_id: sandbox::CLIENT_ID.into(),
+            client_secret: sandbox::CLIENT_SECRET.into(),
+            grant: Grant {
+                access_token: "spent".into(),
+                expires_in: Duration::ZERO,
+                refresh_token: None,
+            },
+            account: "Bench".to_owned(),
+        };
+        for number in 0..self.tokens.len() {
+            vault.replace(&format!("ten_{number}"), &new).await.unwrap();
+        }
+        store.close().await;
+    }
+
+    /// The program, which starts `child` for a company and asks `api` for it.
+    pub(crate) async fn serve(self, child: &Path, api: &str) -> Service {
+        let folder = &self.folder;
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);
@@ -46,20 +102,21 @@ impl Service {
             .arg("serve")
             .env_clear()
             .env("SF_SUPERVISOR_LISTEN", &address)
-            .env("SF_SUPERVISOR_DATABASE_URL", &database)
-            .env("SF_SUPERVISOR_MASTER_KEY_FILE", &key)
+            .env("SF_SUPERVISOR_DATABASE_URL", &self.database)
+            .env("SF_SUPERVISOR_MASTER_KEY_FILE", folder.join("key"))
             .env("SF_SUPERVISOR_MAIL_DIR", folder.join("mail"))
-            .env("SF_SUPERVISOR_CHILD", around.program())
-            .env("SF_SUPERVISOR_CONFIG", &file)
+            .env("SF_SUPERVISOR_CHILD", child)
+            .env("SF_SUPERVISOR_API_URL", api)
+            .env("SF_SUPERVISOR_CONFIG", folder.join("config.toml"))
             .envs(std::env::vars().filter(|(name, _)| name == "TOKIO_WORKER_THREADS"))
             .stdin(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
-        let service = Self {
+        let service = Service {
             process,
             address,
-            tokens,
+            tokens: self.tokens,
         };
         while TcpStream::connect(&service.address).await.is_err() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -67,7 +124,9 @@ impl Service {
         tokio::time::sleep(Duration::from_millis(300)).await;
         service
     }
+}
 
+impl Service {
     pub(crate) async fn connect(&self, tenant: usize) -> Connection {
         let stream = TcpStream::connect(&self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -89,16 +148,15 @@ impl Service {
 
     /// User and system time of the service alone, in µs.
     pub(crate) fn processor_us(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process())).unwrap();
-        let after_name = stat.rsplit_once(')').unwrap().1;
-        let ticks: u64 = after_name
-            .split_whitespace()
-            .skip(11)
-            .take(2)
-            .map(|text| text.parse::<u64>().unwrap())
-            .sum();
-        // Linux counts in hundredths of a second.
-        ticks as f64 * 10_000.0
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process())).unwrap();
+        // As the scheduler counts it: the usual figures are samples, a hundred a second.
+        let spent = threads.map(|thread| {
+            let path = thread.unwrap().path().join("schedstat");
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let nanoseconds = text.split_whitespace().next();
+            nanoseconds.map_or(0, |number| number.parse::<u64>().unwrap())
+        });
+        spent.sum::<u64>() as f64 / 1000.0
     }
 
     /// The processes it has started.

@@ -118,7 +118,7 @@ impl Inner {
     }
 
     async fn ask(&self, head: &Head, secrets: &Secrets) -> Result<Grant, oauth::Error> {
-        let (http, origin) = (&self.http, self.origin.as_str());
+        let (http, origin) = (self.outside.client()?, self.origin.as_str());
         let (id, secret) = (secrets.client_id.expose_secret(), &secrets.client_secret);
         match (&secrets.refresh_token, head.kind) {
             // The id and secret bring a new token at any time, also when an answer was lost.

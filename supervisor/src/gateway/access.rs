@@ -7,7 +7,7 @@ use axum::{
     response::Response,
 };
 
-use sf_mcp::{config::Toolset, server::tool::Access as ToolAccess, tools};
+use sf_mcp::tools::listed::listed;
 
 use crate::{
     admission::{Admitted, Judged, Known},
@@ -27,7 +27,7 @@ const PAGES: [&str; 3] = [
     "https://chatgpt.com",
 ];
 /// What such pages may send and read.
-const SENT: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id";
+const SENT: &str = "authorization, content-type, accept, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id, traceparent, tracestate";
 const READ: &str = "www-authenticate, retry-after, ratelimit, ratelimit-policy, x-request-id";
 
 /// The company a request is for: by its token and by nothing else.
@@ -120,15 +120,10 @@ pub(super) fn too_weak(app: &App, grant: &Grant, message: &Message<'_>) -> Optio
     Some(response)
 }
 
-/// Whether a tool is one that creates; the catalogue is the same in every process.
+/// Whether a tool is one that creates.
 fn creates(name: &str) -> bool {
-    static CREATING: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock::new(|| {
-        let all = [Toolset::Core, Toolset::Dispatch, Toolset::Extra];
-        let tools = tools::catalog(&all, false).into_iter();
-        let creating = tools.filter(|tool| tool.access == ToolAccess::Creates);
-        creating.map(|tool| tool.name).collect()
-    });
-    CREATING.contains(&name)
+    let mut tools = listed().iter();
+    tools.any(|tool| tool.creates && tool.name == name)
 }
 
 /// The page a request comes from, where a browser says one; a foreign page is refused before anything else.

@@ -56,7 +56,7 @@ pub enum Era {
 }
 
 impl Era {
-    /// For usage events.
+    /// As clients name it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Modern(version) | Self::Legacy(version) | Self::Handshake(version) => version,
@@ -223,8 +223,13 @@ fn handshake(message: &Message<'_>, is_modern_header: bool) -> Result<Era, Refus
     ))
 }
 
-fn known(versions: &[&'static str], named: &str) -> Option<&'static str> {
-    versions.iter().find(|version| **version == named).copied()
+/// The method as one of those that are known; what else clients say is a stranger's text.
+pub(super) fn method(named: &str) -> &'static str {
+    known(&SHARED, named).unwrap_or("_OTHER")
+}
+
+fn known(words: &[&'static str], named: &str) -> Option<&'static str> {
+    words.iter().find(|word| **word == named).copied()
 }
 
 /// A header's value; two of them could be read differently.

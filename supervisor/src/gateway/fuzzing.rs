@@ -2,18 +2,35 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use tokio::time::Instant;
 
 use super::{
+    asked::{self, Told},
     envelope::Message,
-    mcp,
+    era::Era,
+    mcp, meter,
     reply::{Exchange, event},
 };
 use crate::child::{Answer, Note};
 
-/// What a child is given.
-pub fn line(id: u64, message: &Message<'_>, version: &str, scopes: &str) -> Vec<u8> {
-    mcp::line(id, message, version, scopes)
+/// The id that the child is to see.
+pub const ID: u64 = 987_654_321;
+
+/// What a child is given of a message that came with these headers.
+pub fn line(message: &Message<'_>, headers: &HeaderMap, era: Era, scopes: &str) -> Vec<u8> {
+    let trace = asked::trace(message, headers);
+    let told = Told {
+        version: era.word(),
+        scopes,
+        trace: trace.as_ref(),
+    };
+    mcp::line(ID, message, &told)
+}
+
+/// What a call is counted as: the tool, and the client.
+pub fn counted(message: &Message<'_>, headers: &HeaderMap, era: Era) -> (String, String) {
+    (meter::tool(message), meter::client(era, message, headers))
 }
 
 /// The client of an exchange, by its own id and progress token.

@@ -4,12 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::json;
-use sf_mcp::server::SCOPES;
+use sf_mcp::{
+    server::SCOPES,
+    trace_context::{BAGGAGE, TRACEPARENT, TRACESTATE},
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -18,12 +22,15 @@ use crate::{
     child::{Answer, Call},
     error::Problem,
     gateway::{
+        BODY,
         access::{self, Grant},
+        asked::{self, Asked, Told},
         envelope::{Malformed, Message, Object},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
         legacy,
         meter::Exchanged,
         reply::{self, Exchange, Failure},
+        span::Span,
         tier,
     },
     in_flight::Place,
@@ -37,8 +44,8 @@ const LIMIT: Duration = Duration::from_secs(55);
 const OURS: &str = "com.servicefusion-mcp/";
 
 /// Any verb; what a page may do is checked before the token, and the token before the message.
-pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Response {
-    let origin = match access::origin(&app, request.headers()) {
+pub async fn answered(app: &Arc<App>, request: Request) -> Response {
+    let origin = match access::origin(app, request.headers()) {
         Ok(origin) => origin,
         Err(problem) => return problem.into_response(),
     };
@@ -46,19 +53,19 @@ pub(super) async fn handle(State(app): State<Arc<App>>, request: Request) -> Res
         return access::preflight(origin);
     }
     let was_sent = request.headers().contains_key(header::AUTHORIZATION);
-    let mut response = answered(&app, request)
+    let mut response = exchanged(app, request)
         .await
         .unwrap_or_else(IntoResponse::into_response);
-    access::challenge(&app, &mut response, was_sent);
+    access::challenge(app, &mut response, was_sent);
     access::open_to(&mut response, origin);
     response
 }
 
-async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Problem> {
+async fn exchanged(app: &Arc<App>, mut request: Request) -> Result<Response, Problem> {
     let grant = match access::grant(app, request.headers()).await {
         Ok(grant) => grant,
         Err(problem) => {
-            web::taken_in(request).await;
+            Box::pin(web::taken_in(request)).await;
             return Err(problem);
         }
     };
@@ -68,7 +75,7 @@ async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Prob
     // Reading the body needs no headers.
     let headers = std::mem::take(request.headers_mut());
     expect_json(&headers)?;
-    let body = body(app, request).await?;
+    let body = body(request).await?;
     let message = match Message::parse(&body) {
         Ok(message) => message,
         Err(problem) => return Ok(reply::refused(&malformed(&problem), None)),
@@ -77,32 +84,43 @@ async fn answered(app: &Arc<App>, mut request: Request) -> Result<Response, Prob
         Ok(era) => era,
         Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
     };
-    judged(app, grant, era, &message, &headers).await
+    let trace = asked::trace(&message, &headers);
+    let asked = Asked {
+        grant,
+        era,
+        message: &message,
+        trace,
+    };
+    judged(app, asked, &headers).await
 }
 
 /// The token once more, then the tier, and only then the child.
 async fn judged(
     app: &Arc<App>,
-    grant: Grant,
-    era: Era,
-    message: &Message<'_>,
+    mut asked: Asked<'_>,
     headers: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let counts = tier::counts(era, &message.method, message.id.is_some());
-    let (grant, judged) = access::admitted(app, grant, counts).await?;
-    if let Some(refused) = access::too_weak(app, &grant, message) {
+    let message = asked.message;
+    let counts = tier::counts(asked.era, &message.method, message.id.is_some());
+    let (grant, judged) = access::admitted(app, asked.grant, counts).await?;
+    asked.grant = grant;
+    if let Some(refused) = access::too_weak(app, &asked.grant, message) {
         return Ok(refused);
     }
     let Some(Judged { standing, place }) = judged else {
-        return Ok(serve(app, &grant, era, message, None).await);
+        return Ok(serve(app, &asked, None).await);
     };
-    let exchanged = (app.meter).begin(&grant, era, message, headers, place);
+    let span = (app.traces.as_ref()).map(|traces| Span::begin(traces, &asked));
+    if let Some(trace) = span.as_ref().and_then(Span::context) {
+        asked.trace = Some(trace);
+    }
+    let exchanged = app.meter.begin(&asked, headers, place, span);
     if standing.verdict != Verdict::LetIn {
         exchanged.refused();
         let id = message.id.unwrap_or("null");
-        return Ok(tier::refused(&standing, &grant.tenant.company, id));
+        return Ok(tier::refused(&standing, &asked.grant.tenant.company, id));
     }
-    let mut response = serve(app, &grant, era, message, Some(exchanged)).await;
+    let mut response = serve(app, &asked, Some(exchanged)).await;
     tier::tell(response.headers_mut(), &standing);
     Ok(response)
 }
@@ -119,9 +137,15 @@ fn post_only() -> Response {
     response
 }
 
-async fn body(app: &Arc<App>, request: Request) -> Result<Bytes, Problem> {
-    let body = Bytes::from_request(request, app).await;
-    body.map_err(|rejection| web::unread(rejection.status()))
+async fn body(request: Request) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), BODY).collect();
+    match tokio::time::timeout(web::BODY, body).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(problem)) if problem.is::<LengthLimitError>() => {
+            Err(web::unread(StatusCode::PAYLOAD_TOO_LARGE))
+        }
+        _ => Err(web::unread(StatusCode::REQUEST_TIMEOUT)),
+    }
 }
 
 fn expect_json(headers: &HeaderMap) -> Result<(), Problem> {
@@ -146,15 +170,10 @@ fn malformed(problem: &Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, problem.to_string())
 }
 
-async fn serve(
-    app: &Arc<App>,
-    grant: &Grant,
-    era: Era,
-    message: &Message<'_>,
-    exchanged: Option<Exchanged>,
-) -> Response {
+async fn serve(app: &Arc<App>, asked: &Asked<'_>, exchanged: Option<Exchanged>) -> Response {
+    let Asked { era, message, .. } = *asked;
     let Some(id) = message.id else {
-        noticed(app, grant, era, message);
+        noticed(app, asked);
         return StatusCode::ACCEPTED.into_response();
     };
     let exchange = Exchange {
@@ -173,16 +192,16 @@ async fn serve(
         return exchange.json(&nothing).0;
     }
     match era {
-        Era::Handshake(version) => handshake(app, &exchange, grant, version).await,
-        Era::Modern(version) | Era::Legacy(version) => {
-            called(app, &exchange, grant, message, version, exchanged).await
-        }
+        Era::Handshake(version) => handshake(app, &exchange, &asked.grant, version).await,
+        Era::Modern(_) | Era::Legacy(_) => called(app, &exchange, asked, exchanged).await,
     }
 }
 
 /// Without sessions little follows from a notification. A modern client cancels by closing its request.
-fn noticed(app: &App, grant: &Grant, era: Era, message: &Message<'_>) {
-    let is_cancel = message.method == "notifications/cancelled" && matches!(era, Era::Legacy(_));
+fn noticed(app: &App, asked: &Asked<'_>) {
+    let Asked { grant, message, .. } = asked;
+    let is_cancel =
+        message.method == "notifications/cancelled" && matches!(asked.era, Era::Legacy(_));
     if let Some(id) = message.params.get("requestId").filter(|_| is_cancel)
         && let Some(child) = app.children.living(&grant.tenant.id)
     {
@@ -214,13 +233,11 @@ async fn handshake(app: &App, exchange: &Exchange, grant: &Grant, version: &str)
 async fn called(
     app: &App,
     exchange: &Exchange,
-    grant: &Grant,
-    message: &Message<'_>,
-    version: &str,
+    asked: &Asked<'_>,
     exchanged: Option<Exchanged>,
 ) -> Response {
     let place = exchanged.as_ref().and_then(Exchanged::place);
-    let sending = sent(app, exchange, grant, message, version, place);
+    let sending = sent(app, exchange, asked, place);
     let mut call = match tokio::time::timeout_at(exchange.deadline, sending).await {
         Ok(Ok(call)) => call,
         Ok(Err(failure)) => {
@@ -263,11 +280,10 @@ fn answered_at_once(
 async fn sent(
     app: &App,
     exchange: &Exchange,
-    grant: &Grant,
-    message: &Message<'_>,
-    version: &str,
+    asked: &Asked<'_>,
     place: Option<Arc<Place>>,
 ) -> Result<Call, Failure> {
+    let grant = &asked.grant;
     let no_child = |problem: String| Failure::NoChild(problem);
     let mut again = true;
     loop {
@@ -278,7 +294,7 @@ async fn sent(
         let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
         match child
             .call(caller, place.clone(), |id| {
-                line(id, message, version, &grant.token.scopes)
+                line(id, asked.message, &asked.told())
             })
             .await
         {
@@ -310,15 +326,18 @@ async fn first(exchange: &Exchange, call: &mut Call) -> First {
     }
 }
 
-/// The message as the child gets it: a fresh envelope, our own id and progress token, and what its sender may do.
-pub(super) fn line(id: u64, message: &Message<'_>, version: &str, scopes: &str) -> Vec<u8> {
+/// The message as the child gets it: a fresh envelope, our own id and progress token, what its sender may do, and of its
+/// trace what is valid.
+pub(super) fn line(id: u64, message: &Message<'_>, told: &Told<'_>) -> Vec<u8> {
     let number = id.to_string();
     let mut meta = message.meta.clone().unwrap_or_default();
-    meta.remove(|name| name.starts_with(OURS));
+    meta.remove(|name| {
+        name.starts_with(OURS) || matches!(name, TRACEPARENT | TRACESTATE | BAGGAGE)
+    });
     if meta.get("progressToken").is_some() {
         meta.set("progressToken", number.as_str());
     }
-    let version = json!(version).to_string();
+    let version = json!(told.version).to_string();
     meta.set(VERSION_KEY, version.as_str());
     if meta.get(CAPABILITIES_KEY).is_none() {
         meta.set(CAPABILITIES_KEY, "{}");
@@ -326,8 +345,14 @@ pub(super) fn line(id: u64, message: &Message<'_>, version: &str, scopes: &str) 
     if meta.get(CLIENT_KEY).is_none() {
         meta.set(CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#);
     }
-    let scopes = json!(scopes).to_string();
+    let scopes = json!(told.scopes).to_string();
     meta.set(SCOPES, scopes.as_str());
+    if let Some(trace) = told.trace {
+        meta.set(TRACEPARENT, json!(trace.traceparent()).to_string());
+        if let Some(state) = trace.tracestate() {
+            meta.set(TRACESTATE, json!(state).to_string());
+        }
+    }
     let meta = meta.to_text();
     let mut params: Object<'_> = message.params.clone();
     params.set("_meta", meta);

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use sf_mcp::usage::Status;
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     gateway::{
-        access::Grant,
+        asked::Asked,
         envelope::{Message, Object},
         era::{CLIENT_KEY, Era, SHARED},
         reply::Ended,
+        span::Span,
     },
     ids,
     in_flight::Place,
@@ -58,6 +59,7 @@ pub(super) struct Exchanged {
     noted: Option<Noted>,
     began: Instant,
     place: Option<Arc<Place>>,
+    span: Option<Span>,
 }
 
 impl Meter {
@@ -76,12 +78,12 @@ impl Meter {
     /// Begins to measure.
     pub(super) fn begin(
         &self,
-        grant: &Grant,
-        era: Era,
-        message: &Message<'_>,
+        asked: &Asked<'_>,
         headers: &HeaderMap,
         place: Option<Place>,
+        span: Option<Span>,
     ) -> Exchanged {
+        let Asked { era, message, .. } = *asked;
         let mut id = web::request_id();
         if id.is_empty() {
             id = ids::new("req").unwrap_or_default();
@@ -97,12 +99,13 @@ impl Meter {
             client: client(era, message, headers),
             era: era.word().to_owned(),
         };
-        let token = Arc::clone(&grant.token);
+        let token = Arc::clone(&asked.grant.token);
         Exchanged {
             queue: self.queue.clone(),
             noted: Some(Noted { token, event }),
             began: Instant::now(),
             place: place.map(Arc::new),
+            span,
         }
     }
 
@@ -132,15 +135,15 @@ impl Exchanged {
         {
             noted.event.endpoint = ended.endpoint;
         }
-        self.note(ended.outcome, ended.bytes);
+        self.note(ended.outcome, ended.bytes, Some(ended.status));
     }
 
     /// The tier did not let it in.
     pub(super) fn refused(mut self) {
-        self.note(Status::RateLimited, 0);
+        self.note(Status::RateLimited, 0, Some(StatusCode::TOO_MANY_REQUESTS));
     }
 
-    fn note(&mut self, status: Status, bytes: usize) {
+    fn note(&mut self, status: Status, bytes: usize, http: Option<StatusCode>) {
         let Some(mut noted) = self.noted.take() else {
             return;
         };
@@ -148,6 +151,9 @@ impl Exchanged {
         word(status).clone_into(&mut noted.event.status);
         noted.event.duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         noted.event.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        if let Some(span) = self.span.take() {
+            span.ended(&noted.token, &noted.event.id, word(status), http);
+        }
         metrics::counter!("sf_supervisor_mcp_calls_total", "status" => word(status)).increment(1);
         metrics::counter!("sf_supervisor_mcp_bytes_total").increment(bytes as u64);
         if self.queue.try_send(noted).is_err() {
@@ -158,7 +164,7 @@ impl Exchanged {
 
 impl Drop for Exchanged {
     fn drop(&mut self) {
-        self.note(Status::Cancelled, 0);
+        self.note(Status::Cancelled, 0, None);
     }
 }
 
@@ -177,7 +183,7 @@ fn word(status: Status) -> &'static str {
 
 /// The tool's name, or the method's, as events spell it. What does not exist has no name here: it is a stranger's text,
 /// and sums must not grow by it.
-fn tool(message: &Message<'_>) -> String {
+pub(super) fn tool(message: &Message<'_>) -> String {
     match message.method.as_ref() {
         "tools/call" => event::known_tool(message.params.text("name").unwrap_or_default()),
         method if SHARED.contains(&method) => method.replace('/', "_"),
@@ -186,7 +192,7 @@ fn tool(message: &Message<'_>) -> String {
 }
 
 /// `name/version` as the client says it in the request, or the product that its User-Agent begins with.
-fn client(era: Era, message: &Message<'_>, headers: &HeaderMap) -> String {
+pub(super) fn client(era: Era, message: &Message<'_>, headers: &HeaderMap) -> String {
     let said = message.meta.as_ref().and_then(|meta| {
         let info = Object::parse(meta.get(CLIENT_KEY)?).ok()?;
         let version = info.text("version").unwrap_or_default();

@@ -49,10 +49,11 @@ impl Client {
     /// By an OAuth Consumer's own id and secret.
     pub(super) async fn prove(&self, app: &App) -> Result<NewCredentials, Problem> {
         let origin = &app.config.api_url;
-        let grant =
-            oauth::client_credentials(&app.http, origin, self.id.expose_secret(), &self.secret)
-                .await;
-        let grant = grant.map_err(|problem| {
+        let asking = async {
+            let (http, id) = (app.outside.client()?, self.id.expose_secret());
+            oauth::client_credentials(http, origin, id, &self.secret).await
+        };
+        let grant = asking.await.map_err(|problem| {
             refused(problem, "Copy the client id and secret again from Service Fusion: My Office > Developer Settings > OAuth Consumer. An OAuth App's id and secret work only by the browser.")
         })?;
         self.proven(app, Kind::ClientCredentials, grant).await
@@ -67,10 +68,11 @@ impl Client {
     ) -> Result<NewCredentials, Problem> {
         let origin = &app.config.api_url;
         let id = self.id.expose_secret();
-        let grant =
-            oauth::authorization_code(&app.http, origin, id, &self.secret, code, redirect_uri)
-                .await;
-        let grant = grant.map_err(|problem| {
+        let asking = async {
+            let http = app.outside.client()?;
+            oauth::authorization_code(http, origin, id, &self.secret, code, redirect_uri).await
+        };
+        let grant = asking.await.map_err(|problem| {
             refused(problem, "Copy the client id and secret again from Service Fusion: My Office > Developer Settings > Connected Apps, and begin again.")
         })?;
         if grant.refresh_token.is_none() {
@@ -122,8 +124,9 @@ fn refused(problem: oauth::Error, remedy: &str) -> Problem {
 
 /// Whose token it is: the proof that it works for the API too.
 async fn who(app: &App, grant: &Grant) -> Result<String, Problem> {
-    let asked = app
-        .http
+    let http = app.outside.client();
+    let http = http.map_err(|problem| unavailable(&problem.to_string()))?;
+    let asked = http
         .get(format!("{}/v1/me", app.config.api_url))
         .bearer_auth(grant.access_token.expose_secret())
         .header("accept", "application/json")

@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
-use super::{Result, Row, usage::rows};
+use super::{Result, Row};
 
 /// Rows of one INSERT; times the columns of a table it stays below what databases bind.
 const ROWS: usize = 200;
@@ -103,7 +103,7 @@ async fn insert(table: &Table, part: &[Row], to: &mut AnyConnection) -> Result<(
     if part.is_empty() {
         return Ok(());
     }
-    let values = rows(part.len(), 0, table.columns.len(), "");
+    let values = rows(part.len(), table.columns.len());
     let statement = format!(
         "INSERT INTO \"{}\" ({}) VALUES {values}",
         table.name,
@@ -174,5 +174,22 @@ impl Table {
             .map(|column| format!("\"{}\"", column.name))
             .collect();
         quoted.join(", ")
+    }
+}
+
+/// `($1, $2), ($3, $4)`: placeholders for so many rows.
+fn rows(count: usize, columns: usize) -> String {
+    let row = |row: usize| {
+        let values = (1..=columns).map(|column| format!("${}", row * columns + column));
+        format!("({})", values.collect::<Vec<_>>().join(", "))
+    };
+    (0..count).map(row).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn placeholders_are_counted_on() {
+        assert_eq!(super::rows(2, 2), "($1, $2), ($3, $4)");
     }
 }

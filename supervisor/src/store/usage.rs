@@ -4,13 +4,33 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyArguments, query::Query};
 
-use super::{Result, Row, Store};
+use super::{Kind, Result, Row, Store};
 
 const HOUR: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR;
-/// Rows of one INSERT. SQLite and its driver look each parameter up among all before it, when the text is read and when
-/// values are bound, so the time grows with the square of the rows: 500 of them cost more than the calls they count.
-const ROWS: usize = 32;
+/// Rows of one INSERT. They are bound as one JSON text: SQLite and its driver look each parameter up among all before
+/// it, and a statement that is the same for all batches is prepared once.
+const ROWS: usize = 500;
+const EVENT: [(&str, &str); 9] = [
+    ("id", "TEXT"),
+    ("at", "BIGINT"),
+    ("tool", "TEXT"),
+    ("endpoint", "TEXT"),
+    ("status", "TEXT"),
+    ("duration_ms", "BIGINT"),
+    ("bytes", "BIGINT"),
+    ("client", "TEXT"),
+    ("era", "TEXT"),
+];
+const SUM: [(&str, &str); 7] = [
+    ("start", "BIGINT"),
+    ("tool", "TEXT"),
+    ("status", "TEXT"),
+    ("client", "TEXT"),
+    ("calls", "BIGINT"),
+    ("duration_ms", "BIGINT"),
+    ("bytes", "BIGINT"),
+];
 /// Rows that one DELETE removes, so that it holds up no writer for long.
 const REMOVED_AT_ONCE: i64 = 5000;
 
@@ -23,7 +43,7 @@ pub const OTHER: &str = "other";
 pub const CLIENTS_A_DAY: usize = 50;
 
 /// One call that has been judged fit to be kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct UsageEvent {
     /// Unique among the tenant's.
     pub id: String,
@@ -105,10 +125,24 @@ pub struct Sum {
     pub bytes: i64,
 }
 
-/// Status, tool, client and origin of a row of sums, after its start.
-type Key<'a> = (i64, &'a str, &'a str, &'a str);
-/// Calls, milliseconds, bytes.
-type Sums = (i64, i64, i64);
+/// What is expected of a batch's events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mostly {
+    New,
+    Repeated,
+}
+
+/// What a batch adds to the sum of a tool, status and client in an hour or day.
+#[derive(serde::Serialize)]
+struct Added<'a> {
+    start: i64,
+    tool: &'a str,
+    status: &'a str,
+    client: &'a str,
+    calls: i64,
+    duration_ms: i64,
+    bytes: i64,
+}
 
 impl Store {
     /// Keeps those events that are not kept yet and returns how many they were. Sums change by those alone, in the
@@ -136,15 +170,37 @@ impl Store {
             return Ok(0);
         }
         batches.sort_by_key(|(source, _)| (source.tenant_id, source.origin.word()));
+        // Mostly all are new, and the database need not say which: it says so row by row.
+        if let Some(added) = self.add_all(&batches, now, Mostly::New).await? {
+            return Ok(added);
+        }
+        let added = self.add_all(&batches, now, Mostly::Repeated).await?;
+        Ok(added.unwrap_or_default())
+    }
+
+    /// In one transaction. `None`, and nothing is added, when not all are new although they were said to be.
+    async fn add_all(
+        &self,
+        batches: &[&(UsageSource<'_>, &[UsageEvent])],
+        now: i64,
+        mostly: Mostly,
+    ) -> Result<Option<usize>> {
         let mut transaction = self.begin().await?;
         let mut added = 0;
         for of_one in batches.chunk_by(|(left, _), (right, _)| {
             (left.tenant_id, left.origin) == (right.tenant_id, right.origin)
         }) {
-            added += add_of_one(&mut transaction, of_one, now).await?;
+            let of_one = self
+                .add_of_one(&mut transaction, of_one, now, mostly)
+                .await?;
+            let Some(of_one) = of_one else {
+                transaction.rollback().await?;
+                return Ok(None);
+            };
+            added += of_one;
         }
         transaction.commit().await?;
-        Ok(added)
+        Ok(Some(added))
     }
 
     /// Sums of one tenant, or of all, from the start of `from` to before `to` (Unix ms), in the order of their keys.
@@ -261,38 +317,6 @@ pub(super) fn sum(row: &Row) -> Result<Sum> {
     })
 }
 
-/// Adds events of one tenant and origin, and then their sums.
-async fn add_of_one(
-    transaction: &mut Transaction<'static, Any>,
-    batches: &[&(UsageSource<'_>, &[UsageEvent])],
-    now: i64,
-) -> Result<usize> {
-    let mut kept = Vec::new();
-    for (source, events) in batches {
-        let events: BTreeMap<&str, &UsageEvent> = events
-            .iter()
-            .rev()
-            .map(|event| (event.id.as_str(), event))
-            .collect();
-        let events: Vec<&UsageEvent> = events.into_values().collect();
-        let mut new = HashSet::new();
-        for part in events.chunks(ROWS) {
-            new.extend(insert_events(transaction, *source, part, now).await?);
-        }
-        kept.extend(events.into_iter().filter(|event| new.contains(&event.id)));
-    }
-    if let (Some((source, _)), false) = (batches.first(), kept.is_empty()) {
-        let named = named_clients(transaction, source.tenant_id, &kept).await?;
-        for (table, start, length) in [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)] {
-            let sums: Vec<(Key<'_>, Sums)> = summed(&kept, length, &named).into_iter().collect();
-            for part in sums.chunks(ROWS) {
-                add_sums(transaction, *source, table, start, part).await?;
-            }
-        }
-    }
-    Ok(kept.len())
-}
-
 /// What `all` counts beyond the sums goes to the one for the rest.
 fn add_rest(sums: &mut Vec<Sum>, all: Sum) {
     let mut rest = all;
@@ -360,113 +384,156 @@ async fn named_clients(
     Ok(named)
 }
 
-/// The ids of those events that were not there yet.
-async fn insert_events(
-    transaction: &mut Transaction<'static, Any>,
-    source: UsageSource<'_>,
-    events: &[&UsageEvent],
-    now: i64,
-) -> Result<Vec<String>> {
-    let rows = rows(events.len(), 5, 9, "$1, $2, $3, $4, $5, ");
-    // Batches have all sizes: their statements are not worth keeping.
-    let mut query = sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO usage_events (tenant_id, token_id, member_id, origin, received_at, \
-           id, at, tool, endpoint, status, duration_ms, bytes, client, era) VALUES {rows} \
-         ON CONFLICT (tenant_id, id) DO NOTHING RETURNING id"
-    )))
-    .persistent(false)
-    .bind(source.tenant_id)
-    .bind(source.token_id)
-    .bind(source.member_id)
-    .bind(source.origin.word())
-    .bind(now);
-    for event in events {
-        query = query
-            .bind(&event.id)
-            .bind(event.at)
-            .bind(&event.tool)
-            .bind(&event.endpoint)
-            .bind(&event.status)
-            .bind(event.duration_ms)
-            .bind(event.bytes)
-            .bind(&event.client)
-            .bind(&event.era);
-    }
-    let rows = query.fetch_all(&mut **transaction).await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+fn json(rows: &(impl serde::Serialize + ?Sized)) -> Result<String> {
+    Ok(serde_json::to_string(rows).map_err(|problem| sqlx::Error::Encode(problem.into()))?)
 }
 
-async fn add_sums(
-    transaction: &mut Transaction<'static, Any>,
-    source: UsageSource<'_>,
-    table: &str,
-    start: &str,
-    sums: &[(Key<'_>, Sums)],
-) -> Result<()> {
-    let rows = rows(sums.len(), 2, 7, "$1, $2, ");
-    let mut query = sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO {table} (tenant_id, origin, {start}, tool, status, client, calls, duration_ms, bytes) VALUES {rows} \
-         ON CONFLICT (tenant_id, {start}, tool, status, client, origin) DO UPDATE SET \
-           calls = {table}.calls + excluded.calls, duration_ms = {table}.duration_ms + excluded.duration_ms, \
-           bytes = {table}.bytes + excluded.bytes"
-    )))
-    .persistent(false)
-    .bind(source.tenant_id)
-    .bind(source.origin.word());
-    for ((begin, tool, status, client), (calls, duration_ms, bytes)) in sums {
-        query = query
-            .bind(begin)
-            .bind(*tool)
-            .bind(*status)
-            .bind(*client)
-            .bind(calls)
-            .bind(duration_ms)
-            .bind(bytes);
-    }
-    query.execute(&mut **transaction).await?;
-    Ok(())
-}
-
-/// `($1, …, $6, $7), ($1, …, $8, $9)`: `shared` placeholders that all rows begin with, and `own` ones of each row.
-pub(super) fn rows(count: usize, shared: usize, own: usize, beginning: &str) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(count * (beginning.len() + own * 7));
-    for row in 0..count {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        text.push_str(beginning);
-        for value in 0..own {
-            let separator = if value == 0 { "" } else { ", " };
-            // Writing to a String cannot fail.
-            let _ = write!(text, "{separator}${}", shared + row * own + value + 1);
+/// The rows of a JSON array of objects, bound as `$number`.
+fn rows_of(kind: Kind, number: usize, columns: &[(&str, &str)]) -> String {
+    let listed = |one: &dyn Fn(&str, &str) -> String| {
+        let each = columns.iter().map(|(name, kind)| one(name, kind));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    match kind {
+        Kind::Sqlite => {
+            let values = listed(&|name, _| format!("value ->> '{name}' AS {name}"));
+            format!("(SELECT {values} FROM json_each(${number})) AS one")
         }
-        text.push(')');
+        Kind::Postgres => {
+            let values = listed(&|name, kind| format!("{name} {kind}"));
+            format!("jsonb_to_recordset(CAST(${number} AS JSONB)) AS one ({values})")
+        }
     }
-    text
 }
 
-/// What the events add to the sums of their hours or days.
+impl Store {
+    /// Adds events of one tenant and origin, and then their sums; `None` as `add_all`.
+    async fn add_of_one(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        batches: &[&(UsageSource<'_>, &[UsageEvent])],
+        now: i64,
+        mostly: Mostly,
+    ) -> Result<Option<usize>> {
+        let mut kept = Vec::new();
+        for (source, events) in batches {
+            let events: BTreeMap<&str, &UsageEvent> = events
+                .iter()
+                .rev()
+                .map(|event| (event.id.as_str(), event))
+                .collect();
+            let events: Vec<&UsageEvent> = events.into_values().collect();
+            for part in events.chunks(ROWS) {
+                let insert = self.insert_events(*source, part, now, mostly)?;
+                if mostly == Mostly::New {
+                    let new = insert.execute(&mut **transaction).await?.rows_affected();
+                    if new < part.len() as u64 {
+                        return Ok(None);
+                    }
+                    kept.extend(part);
+                    continue;
+                }
+                let rows = insert.fetch_all(&mut **transaction).await?;
+                let new = rows.iter().map(|row| row.try_get("id"));
+                let new: HashSet<String> = new.collect::<std::result::Result<_, _>>()?;
+                kept.extend(part.iter().filter(|event| new.contains(&event.id)));
+            }
+        }
+        if let (Some((source, _)), false) = (batches.first(), kept.is_empty()) {
+            let named = named_clients(transaction, source.tenant_id, &kept).await?;
+            for (table, start, length) in
+                [("usage_hours", "hour", HOUR), ("usage_days", "day", DAY)]
+            {
+                let sums: Vec<Added<'_>> = summed(&kept, length, &named);
+                for part in sums.chunks(ROWS) {
+                    self.add_sums(transaction, *source, (table, start), part)
+                        .await?;
+                }
+            }
+        }
+        Ok(Some(kept.len()))
+    }
+
+    /// Adds those events that are not there yet; repeated ones are told from new ones by the ids that come back.
+    fn insert_events(
+        &self,
+        source: UsageSource<'_>,
+        events: &[&UsageEvent],
+        now: i64,
+        mostly: Mostly,
+    ) -> Result<Query<'static, Any, AnyArguments>> {
+        let rows = rows_of(self.kind, 6, &EVENT);
+        let returning = match mostly {
+            Mostly::New => "",
+            Mostly::Repeated => "RETURNING id",
+        };
+        Ok(sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO usage_events (tenant_id, token_id, member_id, origin, received_at, \
+               id, at, tool, endpoint, status, duration_ms, bytes, client, era) \
+             SELECT $1, $2, $3, $4, $5, \
+               id, at, tool, endpoint, status, duration_ms, bytes, client, era FROM {rows} WHERE true \
+             ON CONFLICT (tenant_id, id) DO NOTHING {returning}"
+        )))
+        .bind(source.tenant_id.to_owned())
+        .bind(source.token_id.map(str::to_owned))
+        .bind(source.member_id.map(str::to_owned))
+        .bind(source.origin.word())
+        .bind(now)
+        .bind(json(events)?))
+    }
+
+    async fn add_sums(
+        &self,
+        transaction: &mut Transaction<'static, Any>,
+        source: UsageSource<'_>,
+        (table, start): (&str, &str),
+        sums: &[Added<'_>],
+    ) -> Result<()> {
+        let rows = rows_of(self.kind, 3, &SUM);
+        sqlx::query(AssertSqlSafe(format!(
+            "INSERT INTO {table} (tenant_id, origin, {start}, tool, status, client, calls, duration_ms, bytes) \
+             SELECT $1, $2, start, tool, status, client, calls, duration_ms, bytes FROM {rows} WHERE true \
+             ON CONFLICT (tenant_id, {start}, tool, status, client, origin) DO UPDATE SET \
+               calls = {table}.calls + excluded.calls, duration_ms = {table}.duration_ms + excluded.duration_ms, \
+               bytes = {table}.bytes + excluded.bytes"
+        )))
+        .bind(source.tenant_id)
+        .bind(source.origin.word())
+        .bind(json(sums)?)
+        .execute(&mut **transaction)
+        .await?;
+        Ok(())
+    }
+}
+
+/// What the events add to the sums of their hours or days, in the order of the sums' keys.
 fn summed<'a>(
     events: &[&'a UsageEvent],
     length: i64,
     named: &HashMap<i64, HashSet<String>>,
-) -> BTreeMap<Key<'a>, Sums> {
-    let mut sums = BTreeMap::<Key<'a>, Sums>::new();
+) -> Vec<Added<'a>> {
+    let mut sums = BTreeMap::<_, Added<'a>>::new();
     for event in events {
         let client = client_name(&event.client);
         let of_day = named.get(&start_of(event.at, DAY));
         let is_named = of_day.is_some_and(|names| names.contains(client));
-        let key = (
-            start_of(event.at, length),
-            event.tool.as_str(),
-            event.status.as_str(),
-            if is_named { client } else { OTHER },
-        );
-        let (calls, duration_ms, bytes) = sums.entry(key).or_default();
-        *calls += 1;
-        *duration_ms += event.duration_ms;
-        *bytes += event.bytes;
+        let start = start_of(event.at, length);
+        let client = if is_named { client } else { OTHER };
+        let key = (start, event.tool.as_str(), event.status.as_str(), client);
+        let sum = sums.entry(key).or_insert(Added {
+            start,
+            tool: &event.tool,
+            status: &event.status,
+            client,
+            calls: 0,
+            duration_ms: 0,
+            bytes: 0,
+        });
+        sum.calls += 1;
+        sum.duration_ms += event.duration_ms;
+        sum.bytes += event.bytes;
     }
-    sums
+    sums.into_values().collect()
 }
 
 fn start_of(at: i64, length: i64) -> i64 {
@@ -481,12 +548,6 @@ fn client_name(client: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn placeholders_are_counted_on() {
-        assert_eq!(rows(2, 1, 2, "$1, "), "($1, $2, $3), ($1, $4, $5)");
-        assert_eq!(rows(1, 0, 2, ""), "($1, $2)");
-    }
 
     #[test]
     fn versions_of_a_client_are_one_client() {

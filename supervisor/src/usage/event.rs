@@ -1,10 +1,8 @@
 //! What a call's event may say. Every field has a narrow shape, so that no customer's name fits in.
 
-use std::{collections::HashSet, sync::LazyLock};
-
 use serde::Deserialize;
 use serde_json::Value;
-use sf_mcp::{config::Toolset, tools};
+use sf_mcp::tools::listed::listed;
 
 use crate::store::{OTHER, UsageEvent};
 
@@ -128,11 +126,7 @@ fn is_tool(text: &str) -> bool {
 
 /// What sf-mcp has no tool of that name for counts as one: sums must not grow by whatever somebody sends.
 pub fn known_tool(name: String) -> String {
-    static TOOLS: LazyLock<HashSet<&str>> = LazyLock::new(|| {
-        let all = tools::catalog(&[Toolset::Core, Toolset::Dispatch, Toolset::Extra], false);
-        all.into_iter().map(|tool| tool.name).collect()
-    });
-    if TOOLS.contains(name.as_str()) {
+    if listed().iter().any(|tool| tool.name == name) {
         name
     } else {
         OTHER.to_owned()

@@ -385,6 +385,8 @@ async fn pages_of_ai_clients_may_ask_and_read_why_they_are_refused() {
             "mcp-name",
             "mcp-session-id",
             "last-event-id",
+            "traceparent",
+            "tracestate",
         ] {
             assert!(sent.contains(&name), "{name}");
         }

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use sf_supervisor::{
     child::{Launch, Lend},
     children::{Children, Keep},
+    config::Config,
 };
 
 use crate::support::{Service, until};
@@ -23,11 +24,17 @@ pub(super) struct Scripted {
 
 impl Scripted {
     pub(super) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// `change` may change any other setting before the start.
+    pub(super) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let diary = Diary::new();
         let arguments = diary.arguments(&[]);
         let service = Service::with(|config| {
             config.child = python();
             config.child_arguments = arguments;
+            change(config);
         })
         .await;
         Self { service, diary }

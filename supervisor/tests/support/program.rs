@@ -2,6 +2,13 @@
 
 use std::path::PathBuf;
 
+use sf_mcp::{config::Toolset, tools};
+
+/// How many tools a token is offered that may create, or may only read.
+pub(crate) fn offered(read_only: bool) -> usize {
+    tools::catalog(&[Toolset::Core, Toolset::Dispatch], read_only).len()
+}
+
 /// The sf-mcp beside the supervisor; the test run builds both.
 pub(crate) fn sf_mcp() -> PathBuf {
     let supervisor = PathBuf::from(env!("CARGO_BIN_EXE_sf-supervisor"));
