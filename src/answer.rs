@@ -117,13 +117,17 @@ fn json_length(value: &Value) -> usize {
     serde_json::to_string(value).map_or(0, |text| text.len())
 }
 
+/// Bytes that are kept for `left_out`, and those of them that are for what it says.
+const ROOM: usize = 300;
+const SAID: usize = ROOM - 20;
+
 /// Makes a detailed answer fit into `budget` bytes: long texts are shortened first, then long lists,
 /// and `left_out` says what is missing. Most answers pass unchanged.
 pub fn fit(mut answer: Fields, budget: usize) -> Fields {
     let length = |answer: &Fields| serde_json::to_string(&answer.0).map_or(0, |text| text.len());
     let mut left_out = Vec::new();
     for longest_text in [4_000, 1_000, 300, 80] {
-        if length(&answer) + 300 <= budget || (left_out.is_empty() && length(&answer) <= budget) {
+        if length(&answer) + ROOM <= budget || (left_out.is_empty() && length(&answer) <= budget) {
             break;
         }
         let shortened: usize = answer
@@ -136,7 +140,7 @@ pub fn fit(mut answer: Fields, budget: usize) -> Fields {
                 "{shortened} texts were cut to {longest_text} characters"
             ));
         }
-        while length(&answer) + 300 > budget {
+        while length(&answer) + ROOM > budget {
             let Some(remark) = halve_longest_list(&mut answer) else {
                 break;
             };
@@ -146,7 +150,11 @@ pub fn fit(mut answer: Fields, budget: usize) -> Fields {
     }
     if !left_out.is_empty() {
         left_out.push("ask for fewer parts at once to see the others".to_owned());
-        answer.put("left_out", left_out.join("; "));
+        let mut said = Value::from(left_out.join("; "));
+        if json_length(&said) > SAID {
+            said = "texts and lists were cut; ask for fewer parts at once to see the others".into();
+        }
+        answer.put("left_out", said);
     }
     answer
 }
@@ -284,6 +292,24 @@ mod tests {
                 prop_assert_eq!(answer, whole);
             }
         }
+    }
+
+    #[test]
+    fn what_is_said_of_many_lists_fits_too() {
+        let lists = (0..40).map(|n| {
+            (
+                format!("list number {n}"),
+                Value::from(vec!["x".repeat(70); 4]),
+            )
+        });
+        let answer = fit(Fields(lists.collect()), 4_600);
+        assert!(json_length(&answer.clone().into()) <= 4_600);
+        assert!(
+            answer.0["left_out"]
+                .as_str()
+                .unwrap()
+                .starts_with("texts and lists")
+        );
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub struct DateRange {
 const ACCEPTED: &str = "use `today`, `tomorrow`, `yesterday`, a weekday, `this week`, `next week`, `last month`, \
      `next 7 days`, `last 30 days`, a date `2026-11-22`, a month `2026-11`, or a range `2026-11-01..2026-11-15`";
 
+const MOMENTS: &str = "use `2 hours ago`, `yesterday`, a date `2026-11-22`, or a moment `2026-11-22T08:00` in the company's \
+     time zone";
+
 /// Why a date was not understood; the text says what would be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not understood: {accepted}")]
@@ -199,19 +202,17 @@ fn weekday(text: &str, today: Date) -> Option<DateRange> {
 /// `11/22/2026`, as it is written where the companies are.
 fn american(text: &str) -> Option<Date> {
     let mut parts = text.split('/');
-    let month = parts.next()?.parse().ok()?;
-    let day = parts.next()?.parse().ok()?;
-    let year = parts.next()?;
-    (parts.next().is_none() && year.len() == 4)
-        .then(|| Date::new(year.parse().ok()?, month, day).ok())
-        .flatten()
+    let (month, day) = (small(parts.next()?)?, small(parts.next()?)?);
+    let year = digits(parts.next()?, 4)?.try_into().ok()?;
+    let date = Date::new(year, month, day).ok()?;
+    parts.next().is_none().then_some(date)
 }
 
 /// `2026-11-22`, `2026-11`, `2026`.
 fn calendar(text: &str) -> Option<DateRange> {
     // A timestamp's date is taken as it stands: Service Fusion's offsets are not to be trusted.
-    let date_part = text.split(['t', ' ']).next()?;
-    if let Some(date) = strict_date(date_part) {
+    let (date_part, time) = text.split_once(['t', ' ']).unwrap_or((text, ""));
+    if let Some(date) = strict_date(date_part).filter(|_| is_time_part(time)) {
         return Some(DateRange::day(date));
     }
     let mut parts = text.split('-');
@@ -232,6 +233,12 @@ fn calendar(text: &str) -> Option<DateRange> {
     }
 }
 
+/// What may follow the date in a timestamp. A second date may not: it would be passed over in silence.
+fn is_time_part(text: &str) -> bool {
+    let usual = |c: char| c.is_ascii_digit() || "+-:.z".contains(c);
+    text.is_empty() || (text.contains(':') && text.chars().all(usual))
+}
+
 fn strict_date(text: &str) -> Option<Date> {
     let mut parts = text.split('-');
     let date = Date::new(
@@ -247,6 +254,11 @@ fn digits(text: &str, width: usize) -> Option<i32> {
     (text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit()))
         .then(|| text.parse().ok())
         .flatten()
+}
+
+/// One or two digits.
+fn small(text: &str) -> Option<i8> {
+    digits(text, 1).or_else(|| digits(text, 2))?.try_into().ok()
 }
 
 fn shift(date: Date, span: Span) -> Option<Date> {
@@ -275,25 +287,20 @@ pub fn parse_time(text: &str) -> Result<Time, NotADate> {
         text: text.chars().take(60).collect(),
         accepted: "for a time of day use `14:00`, `2 pm` or `noon`",
     };
-    let plain = text.trim().to_lowercase().replace([' ', '.'], "");
-    let plain = plain.trim_end_matches("o'clock");
-    match plain {
+    let plain = text.trim().to_lowercase();
+    match plain.as_str() {
         "noon" | "midday" => return Ok(Time::constant(12, 0, 0, 0)),
         "midnight" => return Ok(Time::midnight()),
         _ => {}
     }
-    let (clock, half) = match (plain.strip_suffix("am"), plain.strip_suffix("pm")) {
-        (Some(clock), _) => (clock, Some(0)),
-        (_, Some(clock)) => (clock, Some(12)),
-        _ => (plain, None),
-    };
-    let (hour, minute) = clock.split_once(':').unwrap_or((clock, "0"));
-    let hour: i8 = hour.parse().map_err(|_| refused())?;
-    let minute: i8 = minute
-        .get(..2)
-        .unwrap_or(minute)
-        .parse()
-        .map_err(|_| refused())?;
+    let halves = [("a.m.", 0), ("p.m.", 12), ("am", 0), ("pm", 12)];
+    let (clock, half) = halves
+        .into_iter()
+        .find_map(|(word, half)| Some((plain.strip_suffix(word)?, Some(half))))
+        .unwrap_or((&plain, None));
+    let clock = clock.trim_end();
+    let clock = clock.strip_suffix("o'clock").unwrap_or(clock).trim_end();
+    let (hour, minute) = hour_and_minute(clock).ok_or_else(refused)?;
     let hour = match half {
         Some(half) if (1..=12).contains(&hour) => hour % 12 + half,
         Some(_) => return Err(refused()),
@@ -303,8 +310,34 @@ pub fn parse_time(text: &str) -> Result<Time, NotADate> {
     Time::new(hour, minute, 0, 0).map_err(|_| refused())
 }
 
+/// `9`, `9:30`, `09:30:00`. Whatever else there is, such as the end of a span, is not passed over.
+fn hour_and_minute(clock: &str) -> Option<(i8, i8)> {
+    let mut parts = clock.split(':');
+    let hour = small(parts.next()?)?;
+    let mut two = || match parts.next() {
+        Some(part) => digits(part, 2)?.try_into().ok(),
+        None => Some(0),
+    };
+    let (minute, second) = (two()?, two()?);
+    let all_read = parts.next().is_none();
+    (all_read && (0..60_i8).contains(&second)).then_some((hour, minute))
+}
+
 /// A moment in the past, for "changed since": a date range's first instant, a timestamp, or `2 hours ago`.
 pub fn parse_moment(text: &str, clock: &Clock) -> Result<Timestamp, NotADate> {
+    // The API has no way to write the years before.
+    const FIRST: Timestamp = Timestamp::constant(-62_135_596_800, 0);
+    let moment = moment(text, clock)?;
+    if moment < FIRST {
+        return Err(NotADate {
+            text: text.chars().take(60).collect(),
+            accepted: MOMENTS,
+        });
+    }
+    Ok(moment)
+}
+
+fn moment(text: &str, clock: &Clock) -> Result<Timestamp, NotADate> {
     let plain = text.trim().to_lowercase();
     if let Ok(moment) = text.trim().parse::<Timestamp>() {
         return Ok(moment);
@@ -325,8 +358,7 @@ pub fn parse_moment(text: &str, clock: &Clock) -> Result<Timestamp, NotADate> {
         Ok(wall) if text.contains(['T', ':']) => wall,
         _ => DateRange::parse(text, clock.today())
             .map_err(|mut problem| {
-                problem.accepted = "use `2 hours ago`, `yesterday`, a date `2026-11-22`, \
-                     or a moment `2026-11-22T08:00` in the company's time zone";
+                problem.accepted = MOMENTS;
                 problem
             })?
             .from
@@ -343,11 +375,14 @@ pub fn parse_moment(text: &str, clock: &Clock) -> Result<Timestamp, NotADate> {
 
 fn ago(text: &str, clock: &Clock) -> Option<Timestamp> {
     let mut words = text.strip_suffix(" ago")?.split_whitespace();
-    let count: i64 = match words.next()? {
+    let (count, unit, None) = (words.next()?, words.next()?, words.next()) else {
+        return None;
+    };
+    let count: i64 = match count {
         "a" | "an" => 1,
         number => number.parse().ok().filter(|n| (0..=100_000).contains(n))?,
     };
-    let span = match words.next()?.trim_end_matches('s') {
+    let span = match unit.trim_end_matches('s') {
         "minute" | "min" => count.minutes(),
         "hour" => count.hours(),
         "day" => count.days(),
@@ -413,6 +448,10 @@ mod tests {
             "last -3 days",
             "next 99999 days",
             "13/22/2026",
+            "+1/1/2026",
+            "1/1/-026",
+            "2026-11-22 2026-11-25",
+            "2026-11-22 or later",
         ] {
             let error = DateRange::parse(text, SUNDAY).unwrap_err().to_string();
             assert!(
@@ -452,6 +491,9 @@ mod tests {
             ("noon", 12, 0),
             ("9", 9, 0),
             ("2 o'clock", 14, 0),
+            ("9 o'clock p.m.", 21, 0),
+            ("10:30 A.M.", 10, 30),
+            ("14:00:00", 14, 0),
         ] {
             assert_eq!(
                 parse_time(text).unwrap(),
@@ -459,7 +501,21 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["25:00", "13 pm", "two", ""] {
+        for text in [
+            "25:00",
+            "13 pm",
+            "two",
+            "",
+            "9:00-11:00",
+            "9:00 to 5:00 pm",
+            "2:30p",
+            "2:3",
+            "9.5",
+            "1 0",
+            "+9",
+            "14:00+00:00",
+            "14:00:00:00",
+        ] {
             assert!(parse_time(text).is_err(), "{text}");
         }
     }
@@ -473,7 +529,14 @@ mod tests {
         assert_eq!(at("2026-11-22T08:30"), "2026-11-22T14:30:00+00:00");
         assert_eq!(at("2026-11-22T08:30:00Z"), "2026-11-22T08:30:00+00:00");
         assert!(at("2 hours ago").starts_with("2026-11-22T16:00"));
-        assert!(parse_moment("whenever", &clock).is_err());
+        for text in [
+            "whenever",
+            "-002026-11-22T08:00:00Z",
+            "100000 months ago",
+            "2 hours and 30 minutes ago",
+        ] {
+            assert!(parse_moment(text, &clock).is_err(), "{text}");
+        }
     }
 
     proptest! {

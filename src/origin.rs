@@ -10,10 +10,9 @@ pub fn checked_service(url: &str) -> Result<String, &'static str> {
     })
 }
 
-/// `url` without a trailing slash, or what would be accepted instead.
+/// The origin as it is usually written, without a trailing slash, or what would be accepted instead.
 pub fn checked(url: &str) -> Result<String, &'static str> {
-    let trimmed = url.trim_end_matches('/');
-    let parsed = reqwest::Url::parse(trimmed).map_err(|_| NO_ADDRESS)?;
+    let parsed = reqwest::Url::parse(url.trim_end_matches('/')).map_err(|_| NO_ADDRESS)?;
     let loopback = match parsed.host_str() {
         Some("localhost") => true,
         Some(host) => host
@@ -32,7 +31,7 @@ pub fn checked(url: &str) -> Result<String, &'static str> {
     if user || more {
         return Err("it must be an origin alone: scheme, host and port, no path, no user");
     }
-    Ok(trimmed.to_owned())
+    Ok(parsed.origin().ascii_serialization())
 }
 
 #[cfg(test)]
@@ -46,7 +45,15 @@ mod tests {
             "http://127.0.0.1:8080"
         );
         assert!(checked("http://[::1]:8080").is_ok());
-        assert!(checked("https://api.servicefusion.com").is_ok());
+        for unusual in [
+            "https://api.servicefusion.com",
+            "HTTPS://API.ServiceFusion.com:443/",
+            "https:api.servicefusion.com",
+            " https://api.servicefusion.com\0\0",
+        ] {
+            let origin = checked(unusual).unwrap();
+            assert_eq!(origin, "https://api.servicefusion.com", "{unusual:?}");
+        }
         for refused in [
             "http://api.servicefusion.com",
             "http://127.0.0.1.example.com",

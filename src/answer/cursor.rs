@@ -73,7 +73,17 @@ impl Binding {
             serde_json::from_slice(&bytes).map_err(|_| Error::Unreadable)?;
         // Places no list has are none that this program gave out.
         let far = |number: u64| number > 1 << 40;
-        if far(position.offset) || far(position.length) || far(position.delivered) {
+        let Position {
+            offset,
+            length,
+            delivered,
+            matches,
+            ..
+        } = position;
+        let is_far = [offset, length, delivered, matches.unwrap_or_default()]
+            .into_iter()
+            .any(far);
+        if is_far || range.is_some_and(|(from, to)| from > to) {
             return Err(Error::Unreadable);
         }
         if arguments != self.0 {
@@ -96,6 +106,7 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
+    use jiff::civil::date;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -125,6 +136,25 @@ mod tests {
         assert!(again.read(&text).is_ok());
         let other = binding(&json!({"status": "closed"}));
         assert_eq!(other.read(&text), Err(Error::OtherArguments));
+    }
+
+    #[test]
+    fn places_and_days_that_nobody_gave_out_are_refused() {
+        let here = binding(&json!({}));
+        let far = Position {
+            matches: Some(u64::MAX),
+            ..position()
+        };
+        let days = |from, to| Some(DateRange { from, to });
+        let (first, last) = (date(2026, 11, 1), date(2026, 11, 22));
+        for (position, range, good) in [
+            (position(), days(first, last), true),
+            (position(), days(last, first), false),
+            (far, None, false),
+        ] {
+            let text = here.cursor(position, range, None);
+            assert_eq!(here.read(&text).is_ok(), good, "{position:?} {range:?}");
+        }
     }
 
     proptest! {

@@ -14,6 +14,7 @@ pub fn render(answer: &Map<String, Value>) -> String {
 }
 
 fn write_field(lines: &mut Vec<String>, name: &str, value: &Value, indent: &str) {
+    let name = plain(name);
     match value {
         Value::Array(rows) if rows.iter().any(Value::is_object) => {
             lines.push(format!("{indent}{name}:"));
@@ -52,7 +53,8 @@ fn write_table(lines: &mut Vec<String>, rows: &[Value], indent: &str) {
             columns.push(name);
         }
     }
-    lines.push(format!("{indent}{}", columns.join("|")));
+    let titles: Vec<String> = columns.iter().map(|name| plain(name)).collect();
+    lines.push(format!("{indent}{}", titles.join("|")));
     let deeper = format!("{indent} ");
     for row in rows {
         let cells: Vec<String> = columns
@@ -70,18 +72,22 @@ fn cell(value: &Value) -> String {
     inline(value).replace('|', "/")
 }
 
-/// A value on one line. Line ends in free text become spaces, so that a note cannot pass for a row of its own.
+/// Line ends in free text become spaces, so that a note cannot pass for a row of its own.
+fn plain(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// A value on one line.
 fn inline(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect(),
+        Value::String(text) => plain(text),
         Value::Array(items) => items.iter().map(inline).collect::<Vec<_>>().join(", "),
         Value::Object(fields) => fields
             .iter()
-            .map(|(name, value)| format!("{name} {}", inline(value)))
+            .map(|(name, value)| format!("{} {}", plain(name), inline(value)))
             .collect::<Vec<_>>()
             .join("; "),
         other => other.to_string(),
@@ -119,6 +125,8 @@ mod tests {
         let rendered =
             text(&json!({"notes": [{"text": "one\r\n99|Cancelled|fake"}, {"text": "two"}]}));
         assert_eq!(rendered.lines().count(), 4);
+        let rendered = text(&json!({"a\nb": 1, "rows": [{"c\nd": 2}], "e": {"f\ng": 3}}));
+        assert_eq!(rendered, "a b: 1\nrows:\nc d\n2\ne: f g 3");
     }
 
     #[test]

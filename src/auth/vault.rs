@@ -427,7 +427,7 @@ impl Vault {
     }
 
     /// What a value is bound to: moved to another profile, service, column or schema it does not open.
-    fn place(&self, issuer: &str, column: &str) -> String {
+    pub fn place(&self, issuer: &str, column: &str) -> String {
         format!("sf-mcp tokens 1\n{}\n{issuer}\n{column}", self.profile)
     }
 

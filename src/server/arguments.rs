@@ -13,6 +13,9 @@ use crate::server::{
 /// Longest text an argument may hold; more is never a search or a note but a mistake.
 const LONGEST_TEXT: usize = 20_000;
 
+/// How many mistakes of a call are said; whoever makes more has made one that explains them.
+const MOST_PROBLEMS: usize = 10;
+
 /// Puts the arguments into the form the schema asks for.
 pub fn normalize(tool: &Tool, arguments: Map<String, Value>) -> Map<String, Value> {
     let properties = tool.schema().get("properties").and_then(Value::as_object);
@@ -65,8 +68,9 @@ fn coerce(schema: &Value, value: Value) -> Value {
         }
         ("number", Value::String(text)) => {
             let plain = text.trim().trim_start_matches('$').replace(',', "");
-            plain
-                .parse::<f64>()
+            let number = plain.parse::<f64>().ok();
+            number
+                .filter(|number| number.is_finite())
                 .map_or(Value::String(text), Value::from)
         }
         ("boolean", Value::String(text)) => match text.trim().to_lowercase().as_str() {
@@ -96,9 +100,10 @@ fn coerce(schema: &Value, value: Value) -> Value {
             Value::Array(parts)
         }
         // Some clients send lists and objects as their JSON text.
-        ("array" | "object", Value::String(text)) => {
-            serde_json::from_str(&text).unwrap_or(Value::String(text))
-        }
+        ("array" | "object", Value::String(text)) => match serde_json::from_str(&text) {
+            Ok(meant @ (Value::Array(_) | Value::Object(_))) => coerce(schema, meant),
+            _ => Value::String(text),
+        },
         ("array", single @ (Value::Number(_) | Value::Object(_))) => {
             let item = schema.get("items").unwrap_or(&Value::Null);
             Value::Array(vec![coerce(item, single)])
@@ -142,20 +147,16 @@ pub fn check(tool: &Tool, arguments: &Map<String, Value>) -> Result<(), ToolErro
     check_object(tool.schema(), arguments, "", &mut others);
     others.retain(|(place, _)| !problems.iter().any(|(blank, _)| blank == place));
     problems.extend(others);
-    match problems.split_first() {
-        None => Ok(()),
-        Some(((name, message), others)) => {
-            let rest: Vec<String> = others
-                .iter()
-                .map(|(name, message)| format!("`{name}`: {message}"))
-                .collect();
-            let all = std::iter::once(message.clone())
-                .chain(rest)
-                .collect::<Vec<_>>()
-                .join("; ");
-            Err(ToolError::argument(name, all))
-        }
+    let Some(((name, message), others)) = problems.split_first() else {
+        return Ok(());
+    };
+    let others = others.iter().take(MOST_PROBLEMS - 1);
+    let mut all = vec![message.clone()];
+    all.extend(others.map(|(name, message)| format!("`{name}`: {message}")));
+    if problems.len() > all.len() {
+        all.push("and there is more".to_owned());
     }
+    Err(ToolError::argument(name, all.join("; ")))
 }
 
 /// Blank texts: as filters they would let everything through.
@@ -184,6 +185,7 @@ fn blanks(schema: &Map<String, Value>, arguments: &Map<String, Value>) -> Vec<(S
     }
     places
         .into_iter()
+        .take(MOST_PROBLEMS)
         .map(|place| (place, "is empty; leave it out".to_owned()))
         .collect()
 }
@@ -200,6 +202,10 @@ fn check_object(
         .and_then(Value::as_object)
         .unwrap_or(&empty);
     for (name, value) in fields {
+        // Nothing beyond is looked at: there may be thousands.
+        if problems.len() > MOST_PROBLEMS {
+            return;
+        }
         let place = join(path, name);
         match known.get(name) {
             Some(schema) => check_value(schema, value, &place, problems),
@@ -331,5 +337,62 @@ fn article(kind: &str) -> &'static str {
 }
 
 fn shown(value: &Value) -> String {
-    value.to_string().chars().take(40).collect()
+    let text = value.to_string();
+    text.chars().filter(|c| !c.is_control()).take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{config::Toolset, tools};
+
+    fn tool(name: &str) -> Tool {
+        let all = [Toolset::Core, Toolset::Dispatch, Toolset::Extra];
+        let mut tools = tools::catalog(&all, false).into_iter();
+        tools.find(|tool| tool.name == name).unwrap()
+    }
+
+    fn fields(value: Value) -> Map<String, Value> {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn a_list_that_came_as_its_text_is_read_like_one_that_did_not() {
+        let tool = tool("create_estimate");
+        let lines = json!([{"name": "Anode rod", "quantity": "2", "kind": "Product"}]);
+        for given in [lines.to_string().into(), lines] {
+            let normal = normalize(&tool, fields(json!({"lines": given})));
+            let meant = json!([{"name": "Anode rod", "quantity": 2, "kind": "product"}]);
+            assert_eq!(normal["lines"], meant);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_a_text() {
+        let tool = tool("search_estimates");
+        for given in ["1e999", "inf", "NaN"] {
+            let given = fields(json!({"minimum_total": given}));
+            assert_eq!(normalize(&tool, given.clone()), given);
+            assert!(check(&tool, &given).is_err());
+        }
+    }
+
+    #[test]
+    fn an_error_shows_no_control_characters() {
+        let tool = tool("search_estimates");
+        let given = fields(json!({"open": "\u{7f}\u{9b}yes\u{1b}", "\u{85}x": 1}));
+        let problem = check(&tool, &given).unwrap_err().to_string();
+        assert!(!problem.chars().any(char::is_control), "{problem:?}");
+    }
+
+    #[test]
+    fn an_error_about_many_arguments_is_short() {
+        let tool = tool("search_customers");
+        let many = (0..100_000).map(|n| (format!("a{n}"), json!("")));
+        let problem = check(&tool, &many.collect()).unwrap_err().to_string();
+        assert!(problem.len() < 10_000, "{} bytes", problem.len());
+        assert!(problem.contains("and there is more"), "{problem}");
+    }
 }

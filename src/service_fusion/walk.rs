@@ -250,13 +250,15 @@ impl<'a> Walk<'a> {
         let mut page = self
             .page(last.min(position.length.saturating_sub(1)), MAX_PER_PAGE)
             .await?;
-        let shifted = (last + page.length).saturating_sub(position.length);
+        let shifted = last
+            .saturating_add(page.length)
+            .saturating_sub(position.length);
         let places = [
             last,
             shifted,
             last + per_page,
             last.saturating_sub(per_page),
-            shifted + per_page,
+            shifted.saturating_add(per_page),
         ];
         let length = page.length.max(1);
         let mut tried: Vec<u32> = Vec::new();
@@ -306,9 +308,10 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Pages count from 1.
+/// Pages count from 1. Beyond all lists there are none: a cursor may say any place.
 fn page_number(offset: u64, per_page: u32) -> u32 {
-    u32::try_from(offset / u64::from(per_page)).unwrap_or(u32::MAX - MOST_PAGES - 1) + 1
+    let before = u32::try_from(offset / u64::from(per_page)).unwrap_or(u32::MAX);
+    before.min(u32::MAX - MOST_PAGES - 1) + 1
 }
 
 /// Collects matching rows and keeps count.
@@ -395,6 +398,27 @@ impl<'a> Sieve<'a> {
             rows: self.rows,
             total,
             looked_at: Some((start.max(self.offset), length)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_place_is_on_a_page() {
+        let last = u32::MAX - MOST_PAGES;
+        let most = u64::from(u32::MAX) * u64::from(MAX_PER_PAGE);
+        for (offset, page) in [
+            (0, 1),
+            (49, 1),
+            (50, 2),
+            (most, last),
+            (most + 49, last),
+            (u64::MAX, last),
+        ] {
+            assert_eq!(page_number(offset, MAX_PER_PAGE), page, "{offset}");
         }
     }
 }

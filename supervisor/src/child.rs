@@ -34,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::in_flight::Place;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 /// Longest line a child may write, in bytes.
 const LINE: u64 = 8 * 1024 * 1024;
 /// Lines that wait to be written; more callers wait for room.
@@ -170,17 +173,7 @@ impl Child {
         let input = process.stdin.take().ok_or_else(missing)?;
         let output = process.stdout.take().ok_or_else(missing)?;
         let (lines, queue) = mpsc::channel(QUEUE);
-        let inner = Arc::new(Inner {
-            lines,
-            waiting: Mutex::default(),
-            next: AtomicU64::new(1),
-            ended: CancellationToken::new(),
-            reaped: CancellationToken::new(),
-            closing: CancellationToken::new(),
-            used_at: AtomicI64::new(now()),
-            discovery: Mutex::default(),
-            process: process.id().unwrap_or_default(),
-        });
+        let inner = Arc::new(Inner::new(lines, process.id().unwrap_or_default()));
         tokio::spawn(write(input, queue, Arc::clone(&inner)));
         tokio::spawn(read(output, Arc::clone(&inner)));
         // The command keeps its end of the line open until it is dropped.
@@ -356,6 +349,20 @@ impl Call {
 }
 
 impl Inner {
+    fn new(lines: mpsc::Sender<Bytes>, process: u32) -> Self {
+        Self {
+            lines,
+            waiting: Mutex::default(),
+            next: AtomicU64::new(1),
+            ended: CancellationToken::new(),
+            reaped: CancellationToken::new(),
+            closing: CancellationToken::new(),
+            used_at: AtomicI64::new(now()),
+            discovery: Mutex::default(),
+            process,
+        }
+    }
+
     /// Hands a line to the process; waits for room.
     async fn send(&self, line: Bytes) -> bool {
         // The table of calls is cleared when the process ends; what comes after that would wait for ever.

@@ -2,6 +2,8 @@
 
 pub mod envelope;
 pub mod era;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod meter;
 
 mod access;

@@ -23,14 +23,18 @@ pub struct Hosts {
 
 impl Hosts {
     pub fn of(config: &Config) -> Self {
-        let url = url::Url::parse(&config.public_url).ok();
+        Self::at(&config.public_url, config.listen.ip())
+    }
+
+    pub fn at(public_url: &str, listening: IpAddr) -> Self {
+        let url = url::Url::parse(public_url).ok();
         let public = url.as_ref().and_then(url::Url::host_str);
         Self {
             authority: (url.as_ref())
                 .map(|url| url.authority().to_owned())
                 .unwrap_or_default(),
             public: public.unwrap_or_default().to_owned(),
-            listening: config.listen.ip().to_canonical(),
+            listening: listening.to_canonical(),
         }
     }
 
@@ -45,7 +49,7 @@ impl Hosts {
     }
 
     /// Ports do not matter: a proxy may listen on another one.
-    fn is_ours(&self, named: &str) -> bool {
+    pub fn is_ours(&self, named: &str) -> bool {
         if !named.is_empty() && named == self.authority {
             return true;
         }
@@ -53,16 +57,25 @@ impl Hosts {
             return false;
         };
         let host = authority.host();
-        if named.contains('@') || host.is_empty() {
+        let port = named.strip_prefix(host).map(|rest| rest.strip_prefix(':'));
+        let is_whole =
+            named == host || matches!(port, Some(Some(port)) if port.parse::<u16>().is_ok());
+        if host.is_empty() || !is_whole {
             return false;
         }
         let host = host.strip_suffix('.').unwrap_or(host);
         if host.eq_ignore_ascii_case(&self.public) || host.eq_ignore_ascii_case("localhost") {
             return true;
         }
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        let address = address.parse::<IpAddr>().map(|ip| ip.to_canonical());
-        address.is_ok_and(|ip| ip.is_loopback() || ip == self.listening)
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        let address = match bracketed {
+            Some(inner) => inner.parse().map(IpAddr::V6).ok(),
+            None => host.parse().map(IpAddr::V4).ok(),
+        };
+        let address = address.map(|ip| ip.to_canonical());
+        address.is_some_and(|ip| ip.is_loopback() || ip == self.listening)
     }
 }
 
@@ -93,6 +106,13 @@ mod tests {
             ("mcp.example.com@evil.example", false),
             ("evil.example@mcp.example.com", false),
             ("mcp.example.com/x", false),
+            ("mcp.example.com:x", false),
+            ("mcp.example.com:80:80", false),
+            ("::1", false),
+            ("[[::1]]", false),
+            ("[127.0.0.1]", false),
+            ("[::1]7:80", false),
+            ("[::ffff:127.0.0.1]:8080", true),
             ("", false),
         ] {
             assert_eq!(hosts.is_ours(named), ours, "{named}");

@@ -11,6 +11,8 @@ mod client_metadata;
 mod consent;
 mod discovery;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod page;
 mod pkce;
 mod public_address;

@@ -190,7 +190,7 @@ impl OneTimeCodes {
 }
 
 /// Six digits as people type them, with a space or a hyphen perhaps.
-fn code_in(text: &str) -> Option<String> {
+pub fn code_in(text: &str) -> Option<String> {
     let code: String = text
         .chars()
         .filter(|c| !c.is_whitespace() && *c != '-')

@@ -68,7 +68,13 @@ pub fn safe(next: &str) -> Option<&str> {
         let rest = next.strip_prefix(place);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
     });
-    (usual && known).then_some(next)
+    // `/app/../oauth` is none of these places.
+    let path = next.split('?').next().unwrap_or_default();
+    let is_step = |part: &str| {
+        let part = part.to_ascii_lowercase().replace("%2e", ".");
+        part == "." || part == ".."
+    };
+    (usual && known && !path.split('/').any(is_step)).then_some(next)
 }
 
 #[derive(Deserialize)]
@@ -269,6 +275,9 @@ mod tests {
             "/app//evil.example",
             "/\\evil.example",
             "/app\\evil",
+            "/app/../oauth/authorize",
+            "/app/.%2E/oauth/authorize",
+            "/app/..?x",
             "https://evil.example/app",
             "/application",
             "/api/export",

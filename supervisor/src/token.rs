@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The body, which may be left out.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Asked {
     /// SHA-256, in hexadecimal, of an access token that Service Fusion answered with 401.
     rejected: Option<String>,
@@ -50,7 +50,7 @@ pub async fn token(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let caller = Caller::with(&app, &headers, &[Kind::Device]).await?;
-    let rejected = asked(&body)?.rejected;
+    let rejected = rejected(&body)?;
     let access = app
         .broker
         .other_than(&caller.tenant.id, rejected.as_deref())
@@ -93,13 +93,15 @@ pub fn lend(broker: Broker, api_url: String) -> Lend {
     })
 }
 
-fn asked(body: &[u8]) -> Result<Asked, Problem> {
+/// The hash of the token that was refused, where the body names one.
+pub fn rejected(body: &[u8]) -> Result<Option<String>, Problem> {
     if body.trim_ascii().is_empty() {
-        return Ok(Asked::default());
+        return Ok(None);
     }
-    let mut asked: Asked = serde_json::from_slice(body)
+    let asked: Asked = serde_json::from_slice(body)
         .map_err(|problem| Problem::invalid(format!("The body cannot be read: {problem}.")))?;
-    if let Some(rejected) = &mut asked.rejected {
+    let mut rejected = asked.rejected;
+    if let Some(rejected) = &mut rejected {
         if rejected.len() != 64 || !rejected.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(Problem::invalid(
                 "`rejected` must be the SHA-256 of the refused access token, in hexadecimal.",
@@ -107,7 +109,7 @@ fn asked(body: &[u8]) -> Result<Asked, Problem> {
         }
         rejected.make_ascii_lowercase();
     }
-    Ok(asked)
+    Ok(rejected)
 }
 
 /// Each way of having no token has its own code.
@@ -136,20 +138,20 @@ mod tests {
 
     #[test]
     fn a_body_is_optional_and_names_a_token_by_its_hash() {
-        assert_eq!(asked(b"").unwrap().rejected, None);
-        assert_eq!(asked(b" {} ").unwrap().rejected, None);
+        assert_eq!(rejected(b"").unwrap(), None);
+        assert_eq!(rejected(b" {} ").unwrap(), None);
         let hash = "AB".repeat(32);
         let body = json!({"rejected": hash}).to_string();
-        assert_eq!(
-            asked(body.as_bytes()).unwrap().rejected,
-            Some("ab".repeat(32))
-        );
+        assert_eq!(rejected(body.as_bytes()).unwrap(), Some("ab".repeat(32)));
         for body in [
             "[",
             r#"{"rejected": "the token itself"}"#,
             r#"{"rejected": 1}"#,
         ] {
-            assert_eq!(asked(body.as_bytes()).unwrap_err().code, "invalid_request");
+            assert_eq!(
+                rejected(body.as_bytes()).unwrap_err().code,
+                "invalid_request"
+            );
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Tenants' Service Fusion credentials, sealed: the master key seals each tenant's data key, and that seals every
 //! column, for its tenant and column alone.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod rotation;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

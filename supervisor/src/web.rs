@@ -130,7 +130,7 @@ impl App {
 }
 
 /// An entry of X-Forwarded-For: an address, perhaps with a port.
-fn forwarded(entry: &str) -> Option<IpAddr> {
+pub fn forwarded(entry: &str) -> Option<IpAddr> {
     let entry = entry.trim();
     let alone = entry.parse().ok();
     let address = alone.or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))?;

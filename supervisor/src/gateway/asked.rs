@@ -13,6 +13,23 @@ pub(super) struct Asked<'a> {
     pub(super) trace: Option<TraceContext>,
 }
 
+/// What the child is told beside the message.
+pub(super) struct Told<'a> {
+    pub(super) version: &'a str,
+    pub(super) scopes: &'a str,
+    pub(super) trace: Option<&'a TraceContext>,
+}
+
+impl Asked<'_> {
+    pub(super) fn told(&self) -> Told<'_> {
+        Told {
+            version: self.era.word(),
+            scopes: &self.grant.token.scopes,
+            trace: self.trace.as_ref(),
+        }
+    }
+}
+
 /// The trace as the message names it, which is about this call alone, or else the headers that it came with. What is
 /// not valid counts as not said.
 pub(super) fn trace(message: &Message<'_>, headers: &HeaderMap) -> Option<TraceContext> {

@@ -7,7 +7,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, Visitor},
+    de::{self, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -17,6 +17,8 @@ const DEPTH: usize = 100;
 const MEMBERS: usize = 200;
 /// Bytes of an id.
 const ID: usize = 256;
+/// Digits in a row from which on a number may be larger than any that is read, with an exponent or without.
+const DIGITS: usize = 300;
 
 /// A JSON object with the order and text of its members. A name that occurs twice is refused: two readers could take
 /// different ones.
@@ -63,7 +65,7 @@ impl<'a> Object<'a> {
             }
             write_string(line, name);
             line.push(b':');
-            write_raw(line, raw);
+            write_raw(line, raw.as_bytes());
         }
         line.push(b'}');
     }
@@ -176,15 +178,18 @@ impl<'a> Message<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let text =
             std::str::from_utf8(body).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
-        if depth(body) > DEPTH {
+        let look = Look::at(body);
+        if look.depth > DEPTH {
             return Err(Malformed::Depth);
         }
         if text.trim_start().starts_with('[') {
             return Err(Malformed::Batch);
         }
-        let envelope =
-            serde_json::from_str(text).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
-        message(&envelope)
+        let syntax = |problem: serde_json::Error| Malformed::Syntax(problem.to_string());
+        if look.is_doubtful {
+            serde_json::from_str::<Readable>(text).map_err(syntax)?;
+        }
+        message(&serde_json::from_str(text).map_err(syntax)?)
     }
 }
 
@@ -234,23 +239,94 @@ fn is_id(raw: &str) -> bool {
                 .all(|byte| byte.is_ascii_digit()))
 }
 
-/// How deep the values of a text nest, without parsing it.
-fn depth(text: &[u8]) -> usize {
-    let (mut deepest, mut now, mut in_string, mut escaped) = (0, 0_usize, false, false);
-    for byte in text {
-        match (in_string, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (true | false, b'"') => in_string = !in_string,
-            (false, b'{' | b'[') => {
-                now += 1;
-                deepest = deepest.max(now);
+/// What can be told of a text without parsing it.
+#[derive(Debug, Default)]
+struct Look {
+    /// How deep its values nest.
+    depth: usize,
+    /// It may hold what a reader who keeps values refuses: numbers beyond all bounds, halves of characters.
+    is_doubtful: bool,
+}
+
+impl Look {
+    fn at(text: &[u8]) -> Self {
+        let mut look = Self::default();
+        let (mut now, mut digits, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
+        for byte in text {
+            digits = match byte {
+                b'0'..=b'9' => digits.saturating_add(1),
+                b'e' | b'E' if digits > 0 => usize::MAX,
+                _ => 0,
+            };
+            match (in_string, byte) {
+                (true, _) if escaped => {
+                    look.is_doubtful |= *byte == b'u';
+                    escaped = false;
+                }
+                (true, b'\\') => escaped = true,
+                (true | false, b'"') => in_string = !in_string,
+                (false, b'{' | b'[') => {
+                    now += 1;
+                    look.depth = look.depth.max(now);
+                }
+                (false, b'}' | b']') => now = now.saturating_sub(1),
+                (false, _) => look.is_doubtful |= digits > DIGITS,
+                _ => {}
             }
-            (false, b'}' | b']') => now = now.saturating_sub(1),
-            _ => {}
         }
+        look
     }
-    deepest
+}
+
+/// A text whose every value can be read, though none is kept.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Readable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_unit<E>(self) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Readable, A::Error> {
+                while items.next_element::<Readable>()?.is_some() {}
+                Ok(Readable)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Readable, A::Error> {
+                while fields.next_entry::<Readable, Readable>()?.is_some() {}
+                Ok(Readable)
+            }
+        }
+        deserializer.deserialize_any(Any)
+    }
 }
 
 /// Appends a JSON string.
@@ -260,13 +336,11 @@ pub fn write_string(line: &mut Vec<u8>, text: &str) {
 }
 
 /// Appends raw JSON as part of one line.
-pub fn write_raw(line: &mut Vec<u8>, raw: &str) {
+pub fn write_raw(line: &mut Vec<u8>, raw: &[u8]) {
     let start = line.len();
-    line.extend_from_slice(raw.as_bytes());
-    for byte in &mut line[start..] {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
+    line.extend_from_slice(raw);
+    for at in memchr::memchr2_iter(b'\n', b'\r', raw) {
+        line[start + at] = b' ';
     }
 }
 
@@ -369,6 +443,36 @@ mod tests {
 
     #[test]
     fn brackets_in_strings_do_not_nest() {
-        assert_eq!(depth(br#"{"a":"[[[[\"[[","b":[1]}"#), 2);
+        assert_eq!(Look::at(br#"{"a":"[[[[\"[[","b":[1]}"#).depth, 2);
+    }
+
+    #[test]
+    fn what_the_child_could_not_read_is_refused() {
+        let with = |value: &str| {
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"a","params":{{"x":[{{"y":{value}}}]}}}}"#)
+        };
+        let long = "1".repeat(400);
+        for value in [
+            "1e999",
+            "-1E400",
+            "12e+999",
+            &long,
+            r#""\ud800""#,
+            r#""\udc00\ud800""#,
+        ] {
+            assert!(parse(&with(value)).is_err(), "{value}");
+        }
+        for value in [
+            "1e9",
+            "1.5E-400",
+            r#""1e999""#,
+            r#""\ud83d\ude00""#,
+            r#""\u00e9""#,
+            "true",
+        ] {
+            assert!(parse(&with(value)).is_ok(), "{value}");
+        }
+        let name = r#"{"jsonrpc":"2.0","id":1,"method":"a","params":{"x":{"\ud800":1}}}"#;
+        assert!(parse(name).is_err());
     }
 }

@@ -32,7 +32,7 @@ pub mod code {
 }
 
 /// Methods of each era; the child knows them too, but an unknown one needs no child.
-const SHARED: [&str; 9] = [
+pub const SHARED: [&str; 9] = [
     "tools/call",
     "tools/list",
     "prompts/list",

@@ -24,7 +24,7 @@ use crate::{
     gateway::{
         BODY,
         access::{self, Grant},
-        asked::{self, Asked},
+        asked::{self, Asked, Told},
         envelope::{Malformed, Message, Object},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
         legacy,
@@ -293,7 +293,9 @@ async fn sent(
         let child = child.map_err(|problem| no_child(problem.to_string()))?;
         let caller = (!exchange.is_modern).then(|| caller(grant, &exchange.id));
         match child
-            .call(caller, place.clone(), |id| line(id, asked))
+            .call(caller, place.clone(), |id| {
+                line(id, asked.message, &asked.told())
+            })
             .await
         {
             Ok(call) => return Ok(call),
@@ -324,10 +326,9 @@ async fn first(exchange: &Exchange, call: &mut Call) -> First {
     }
 }
 
-/// The message as the child gets it: a fresh envelope, our own id and progress token, who asks, and of its trace what is
-/// valid.
-fn line(id: u64, asked: &Asked<'_>) -> Vec<u8> {
-    let message = asked.message;
+/// The message as the child gets it: a fresh envelope, our own id and progress token, what its sender may do, and of its
+/// trace what is valid.
+pub(super) fn line(id: u64, message: &Message<'_>, told: &Told<'_>) -> Vec<u8> {
     let number = id.to_string();
     let mut meta = message.meta.clone().unwrap_or_default();
     meta.remove(|name| {
@@ -336,7 +337,7 @@ fn line(id: u64, asked: &Asked<'_>) -> Vec<u8> {
     if meta.get("progressToken").is_some() {
         meta.set("progressToken", number.as_str());
     }
-    let version = json!(asked.era.word()).to_string();
+    let version = json!(told.version).to_string();
     meta.set(VERSION_KEY, version.as_str());
     if meta.get(CAPABILITIES_KEY).is_none() {
         meta.set(CAPABILITIES_KEY, "{}");
@@ -344,9 +345,9 @@ fn line(id: u64, asked: &Asked<'_>) -> Vec<u8> {
     if meta.get(CLIENT_KEY).is_none() {
         meta.set(CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#);
     }
-    let scopes = json!(asked.grant.token.scopes).to_string();
+    let scopes = json!(told.scopes).to_string();
     meta.set(SCOPES, scopes.as_str());
-    if let Some(trace) = &asked.trace {
+    if let Some(trace) = told.trace {
         meta.set(TRACEPARENT, json!(trace.traceparent()).to_string());
         if let Some(state) = trace.tracestate() {
             meta.set(TRACESTATE, json!(state).to_string());

@@ -20,13 +20,13 @@ use crate::{
     gateway::{
         asked::Asked,
         envelope::{Message, Object},
-        era::{CLIENT_KEY, Era},
+        era::{CLIENT_KEY, Era, SHARED},
         reply::Ended,
         span::Span,
     },
     ids,
     in_flight::Place,
-    store::{Origin, Store, Token, UsageEvent, UsageSource},
+    store::{OTHER, Origin, Store, Token, UsageEvent, UsageSource},
     usage::{event, ingest},
     web,
 };
@@ -181,19 +181,18 @@ fn word(status: Status) -> &'static str {
     }
 }
 
-/// The tool's name, or the method's, as events spell it. What is no name is `unknown`: it is a stranger's text.
-fn tool(message: &Message<'_>) -> String {
-    let name = match message.method.as_ref() {
-        "tools/call" => message.params.text("name").unwrap_or_default(),
-        method => method.replace('/', "_"),
-    };
-    let is_name =
-        (1..=64).contains(&name.len()) && name.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
-    if is_name { name } else { "unknown".to_owned() }
+/// The tool's name, or the method's, as events spell it. What does not exist has no name here: it is a stranger's text,
+/// and sums must not grow by it.
+pub(super) fn tool(message: &Message<'_>) -> String {
+    match message.method.as_ref() {
+        "tools/call" => event::known_tool(message.params.text("name").unwrap_or_default()),
+        method if SHARED.contains(&method) => method.replace('/', "_"),
+        _ => OTHER.to_owned(),
+    }
 }
 
 /// `name/version` as the client says it in the request, or the product that its User-Agent begins with.
-fn client(era: Era, message: &Message<'_>, headers: &HeaderMap) -> String {
+pub(super) fn client(era: Era, message: &Message<'_>, headers: &HeaderMap) -> String {
     let said = message.meta.as_ref().and_then(|meta| {
         let info = Object::parse(meta.get(CLIENT_KEY)?).ok()?;
         let version = info.text("version").unwrap_or_default();
@@ -318,11 +317,12 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_names_are_counted() {
+    fn only_what_exists_is_counted_by_its_name() {
         for (params, name) in [
             (r#"{"name":"get_job"}"#, "get_job"),
-            (r#"{"name":"Ann Smith"}"#, "unknown"),
-            ("{}", "unknown"),
+            (r#"{"name":"get_rich"}"#, "other"),
+            (r#"{"name":"Ann Smith"}"#, "other"),
+            ("{}", "other"),
         ] {
             let body =
                 format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
@@ -330,6 +330,8 @@ mod tests {
         }
         let list = r#"{"jsonrpc":"2.0","id":1,"method":"resources/templates/list"}"#;
         assert_eq!(tool(&message(list)), "resources_templates_list");
+        let strange = r#"{"jsonrpc":"2.0","id":1,"method":"get_rich"}"#;
+        assert_eq!(tool(&message(strange)), "other");
     }
 
     #[test]

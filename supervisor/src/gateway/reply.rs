@@ -47,23 +47,23 @@ pub(super) struct Ended {
 
 impl Exchange {
     /// The child's answer as a message of one line, and the endpoint that it says beside it to this service alone.
-    fn message(&self, answer: &Answer) -> (Vec<u8>, String) {
+    pub(super) fn message(&self, answer: &Answer) -> (Vec<u8>, String) {
         let (name, raw) = match answer {
             Answer::Result(raw) => ("result", raw),
             Answer::Error(raw) => ("error", raw),
         };
         let mut line = Vec::with_capacity(raw.len() + self.id.len() + 40);
         line.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
-        write_raw(&mut line, &self.id);
+        write_raw(&mut line, self.id.as_bytes());
         line.push(b',');
         write_string(&mut line, name);
         line.push(b':');
         let endpoint = if let Some((before, endpoint)) = endpoint::taken_out(raw) {
-            line.extend_from_slice(before);
+            write_raw(&mut line, before);
             line.push(b'}');
             endpoint.to_owned()
         } else {
-            line.extend_from_slice(raw);
+            write_raw(&mut line, raw);
             String::new()
         };
         line.push(b'}');
@@ -111,7 +111,7 @@ impl Exchange {
     }
 
     /// A notification with the client's own progress token or id in the place of the child's.
-    fn note(&self, note: &Note) -> Option<Vec<u8>> {
+    pub(super) fn note(&self, note: &Note) -> Option<Vec<u8>> {
         let text = std::str::from_utf8(&note.params).ok()?;
         let mut params = Object::parse(text).ok()?;
         let subscription = params.get("_meta").and_then(|raw| {
@@ -332,7 +332,7 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     memchr::memmem::find(text, word).is_some()
 }
 
-fn event(line: &[u8]) -> Bytes {
+pub(super) fn event(line: &[u8]) -> Bytes {
     let mut event = b"data: ".to_vec();
     event.extend_from_slice(line);
     event.extend_from_slice(b"\n\n");
@@ -346,7 +346,7 @@ pub(super) fn refused(refusal: &Refusal, id: Option<&str>) -> Response {
         error["data"] = data.clone();
     }
     let mut line = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
-    write_raw(&mut line, id.unwrap_or("null"));
+    write_raw(&mut line, id.unwrap_or("null").as_bytes());
     line.extend_from_slice(b",\"error\":");
     line.extend_from_slice(error.to_string().as_bytes());
     line.push(b'}');
@@ -363,4 +363,33 @@ pub(super) fn json_response(status: StatusCode, line: Vec<u8>) -> Response {
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_one_line_whatever_stands_between_its_values() {
+        let exchange = Exchange {
+            id: "\"a\"".to_owned(),
+            progress: None,
+            is_modern: true,
+            deadline: Instant::now(),
+            limit: Duration::ZERO,
+        };
+        for (raw, said) in [
+            (
+                "{\"a\":\r1,\r\"b\":[2]}",
+                r#"{"jsonrpc":"2.0","id":"a","result":{"a": 1, "b":[2]}}"#,
+            ),
+            (
+                "{\"a\":\r1,\"_meta\":{\"com.servicefusion-mcp/endpoint\":\"GET /v1/jobs\"}}",
+                r#"{"jsonrpc":"2.0","id":"a","result":{"a": 1}}"#,
+            ),
+        ] {
+            let (line, _) = exchange.message(&Answer::Result(raw.as_bytes().into()));
+            assert_eq!(String::from_utf8(line).unwrap(), said);
+        }
+    }
 }

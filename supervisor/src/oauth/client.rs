@@ -89,7 +89,7 @@ pub(super) async fn authenticated(
 }
 
 /// Id and secret of the Authorization header, each form-encoded (RFC 6749, 2.3.1).
-fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refused> {
+pub(super) fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, Refused> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some(value) = values.next() else {
         return Ok(None);

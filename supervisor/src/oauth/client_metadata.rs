@@ -18,6 +18,7 @@ use crate::{
     error::Problem,
     limits::{self, Limit},
     store::OauthClient,
+    text::is_unseen,
     tokens,
 };
 
@@ -50,10 +51,10 @@ const fn limit(name: &'static str, most: i64) -> Limit {
 
 /// What is read of a document.
 #[derive(Debug, Deserialize)]
-struct Document {
+pub(super) struct Document {
     client_id: String,
-    client_name: String,
-    redirect_uris: Vec<String>,
+    pub(super) client_name: String,
+    pub(super) redirect_uris: Vec<String>,
     token_endpoint_auth_method: Option<String>,
 }
 
@@ -196,12 +197,13 @@ async fn read(http: &reqwest::Client, url: &Url) -> Result<(Document, i64), &'st
         }
         body.extend_from_slice(&part);
     }
-    let document: Document = serde_json::from_slice(&body)
-        .map_err(|_| "it lacks client_id, client_name or redirect_uris")?;
-    checked(document, url.as_str()).map(|document| (document, life))
+    understood(&body, url.as_str()).map(|document| (document, life))
 }
 
-fn checked(mut document: Document, id: &str) -> Result<Document, &'static str> {
+/// What the document at that address says, as far as it counts.
+pub(super) fn understood(body: &[u8], id: &str) -> Result<Document, &'static str> {
+    let mut document: Document = serde_json::from_slice(body)
+        .map_err(|_| "it lacks client_id, client_name or redirect_uris")?;
     if document.client_id != id {
         return Err("it is another client's");
     }
@@ -209,9 +211,8 @@ fn checked(mut document: Document, id: &str) -> Result<Document, &'static str> {
     if method.is_some_and(|method| method.starts_with("client_secret")) {
         return Err("a client with a document has no secret");
     }
-    if !is_name(&document.client_name) {
-        return Err("its client_name is empty, too long, or has unusual characters");
-    }
+    document.client_name = name(&document.client_name)
+        .ok_or("its client_name is empty, too long, or has unusual characters")?;
     document
         .redirect_uris
         .retain(|uri| redirect::acceptable(uri));
@@ -222,14 +223,11 @@ fn checked(mut document: Document, id: &str) -> Result<Document, &'static str> {
     Ok(document)
 }
 
-/// Whether a name can be shown: nothing invisible, nothing that turns the direction of writing.
-pub(super) fn is_name(name: &str) -> bool {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}')
-    };
-    let length = name.chars().count();
-    !name.trim().is_empty() && length <= LONGEST_NAME && !name.chars().any(hides)
+/// A name that can be shown: nothing invisible, nothing that turns the direction of writing.
+pub(super) fn name(text: &str) -> Option<String> {
+    let name = text.trim();
+    let usual = (1..=LONGEST_NAME).contains(&name.chars().count());
+    (usual && !name.chars().any(is_unseen)).then(|| name.to_owned())
 }
 
 fn life(cache_control: &str) -> i64 {

@@ -18,8 +18,12 @@ pub(super) fn acceptable(uri: &str) -> bool {
     let Some(url) = usual.then(|| Url::parse(uri).ok()).flatten() else {
         return false;
     };
-    let plain =
-        url.username().is_empty() && url.password().is_none() && !authority(uri).contains('@');
+    let authority = authority(uri);
+    // Without the slashes a browser on a page of ours would look for it there.
+    let plain = url.username().is_empty()
+        && url.password().is_none()
+        && !authority.is_empty()
+        && !authority.contains('@');
     plain
         && match url.scheme() {
             "https" => matches!(url.host(), Some(Host::Domain(_))),
@@ -41,14 +45,16 @@ pub(super) fn is_loopback(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else {
         return false;
     };
-    let authority = authority(uri);
-    let host = match authority.rsplit_once(':') {
+    url.scheme() == "http"
+        && ["127.0.0.1", "[::1]", "localhost"].contains(&without_port(authority(uri)))
+        && is_loopback_url(&url)
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
         _ => authority,
-    };
-    url.scheme() == "http"
-        && ["127.0.0.1", "[::1]", "localhost"].contains(&host)
-        && is_loopback_url(&url)
+    }
 }
 
 fn is_loopback_url(url: &Url) -> bool {
@@ -61,21 +67,26 @@ fn is_loopback_url(url: &Url) -> bool {
 }
 
 fn same_but_port(known: &str, asked: &str) -> bool {
-    let (Ok(one), Ok(other)) = (Url::parse(known), Url::parse(asked)) else {
-        return false;
+    let parts = |uri| {
+        let (authority, path) = split(uri);
+        (without_port(authority), path)
     };
-    is_loopback(known)
-        && is_loopback(asked)
-        && one.host() == other.host()
-        && one.path() == other.path()
-        && one.query() == other.query()
+    is_loopback(known) && is_loopback(asked) && parts(known) == parts(asked)
 }
 
 /// What stands between `//` and the path, as it was written.
 fn authority(uri: &str) -> &str {
-    let rest = uri.split_once("://").map_or("", |(_, rest)| rest);
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    &rest[..end]
+    split(uri).0
+}
+
+/// The authority, and what comes after it.
+fn split(uri: &str) -> (&str, &str) {
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let rest = match uri.split_once("://") {
+        Some((scheme, rest)) if is_scheme(scheme) => rest,
+        _ => "",
+    };
+    rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()))
 }
 
 /// The host that a person is shown.
@@ -144,6 +155,11 @@ mod tests {
             "",
             "callback",
             "https://",
+            "https:example.com/cb",
+            "https:/example.com/cb",
+            "https:///example.com/cb",
+            "https:/http://example.com/cb",
+            "https:http://[::1]/cb",
             "http://example.com/cb",
             "http://127.0.0.1.example.com/cb",
             "http://localhost.example.com/cb",
@@ -195,6 +211,9 @@ mod tests {
             ("https://127.0.0.1/cb", false),
             ("http://127.0.0.1:5000/cb/", false),
             ("http://127.0.0.1:5000/cb?x=1", false),
+            ("http://127.0.0.1:5000/cb?", false),
+            ("http://127.0.0.1:5000/x/../cb", false),
+            ("http://127.0.0.1:5000/./cb", false),
             ("http://127.0.0.1:5000/cb#x", false),
             ("http://127.0.0.1:5000@example.com/cb", false),
             ("https://example.com/cb", true),

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::{
-    client_metadata::{MOST_URIS, is_name},
+    client_metadata::{self, MOST_URIS},
     error::{Refused, answer},
     redirect,
 };
@@ -65,16 +65,12 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
             return Err(Refused::too_many(reached.seconds));
         }
     }
-    let said: Map<String, Value> =
-        serde_json::from_slice(body).map_err(|_| metadata("the body must be a JSON object"))?;
-    let redirect_uris = redirect_uris(&said)?;
-    let name = name(&said, &redirect_uris)?;
-    expect_code(&said)?;
-    let method = said
-        .get("token_endpoint_auth_method")
-        .and_then(Value::as_str)
-        .filter(|method| ["client_secret_post", "client_secret_basic"].contains(method))
-        .unwrap_or("none");
+    let Said {
+        name,
+        redirect_uris,
+        method,
+        whole,
+    } = understood(body)?;
     let secret = (method != "none")
         .then(|| tokens::with_prefix("sfx_"))
         .transpose()?;
@@ -86,7 +82,7 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
         id: ids::new("cli")?,
         name,
         redirect_uris,
-        auth_method: method.to_owned(),
+        auth_method: method,
         secret_hash: secret.as_ref().map(|secret| secret.hash.clone()),
         fingerprint,
         created_at: now,
@@ -96,8 +92,36 @@ async fn registered(app: &App, source: Source, body: &[u8]) -> Result<Response, 
     let secret = secret.map(|secret| secret.token);
     Ok(answer(
         StatusCode::CREATED,
-        &shown(&said, &client, secret.as_ref()),
+        &shown(&whole, &client, secret.as_ref()),
     ))
+}
+
+/// What a client says of itself, as far as it counts, and as a whole.
+#[derive(Debug)]
+pub(super) struct Said {
+    pub(super) name: String,
+    pub(super) redirect_uris: Vec<String>,
+    method: String,
+    whole: Map<String, Value>,
+}
+
+pub(super) fn understood(body: &[u8]) -> Result<Said, Refused> {
+    let whole: Map<String, Value> =
+        serde_json::from_slice(body).map_err(|_| metadata("the body must be a JSON object"))?;
+    let redirect_uris = redirect_uris(&whole)?;
+    let name = name(&whole, &redirect_uris)?;
+    expect_code(&whole)?;
+    let method = whole
+        .get("token_endpoint_auth_method")
+        .and_then(Value::as_str)
+        .filter(|method| ["client_secret_post", "client_secret_basic"].contains(method))
+        .unwrap_or("none");
+    Ok(Said {
+        name,
+        redirect_uris,
+        method: method.to_owned(),
+        whole,
+    })
 }
 
 fn metadata(description: &'static str) -> Refused {
@@ -128,13 +152,13 @@ fn redirect_uris(said: &Map<String, Value>) -> Result<Vec<String>, Refused> {
 }
 
 fn name(said: &Map<String, Value>, redirect_uris: &[String]) -> Result<String, Refused> {
-    match said.get("client_name") {
-        None | Some(Value::Null) => Ok(redirect::host(&redirect_uris[0])),
-        Some(Value::String(name)) if is_name(name) => Ok(name.trim().to_owned()),
-        Some(_) => Err(metadata(
-            "`client_name` must be 1 to 120 characters without invisible ones",
-        )),
-    }
+    let name = match said.get("client_name") {
+        None | Some(Value::Null) => Some(redirect::host(&redirect_uris[0])),
+        Some(name) => name.as_str().map(str::to_owned),
+    };
+    name.as_deref()
+        .and_then(client_metadata::name)
+        .ok_or_else(|| metadata("`client_name` must be 1 to 120 characters without invisible ones"))
 }
 
 /// Only the code flow and its refresh tokens exist here.

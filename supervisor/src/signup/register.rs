@@ -77,7 +77,7 @@ pub(super) async fn send_code(
 }
 
 /// A company's name is shown to its people in mails and on pages, so it must be a name and nothing else.
-pub(super) fn company_name(text: &str) -> Result<String, Problem> {
+pub fn company_name(text: &str) -> Result<String, Problem> {
     let name = text.trim();
     let length = name.chars().count();
     if length == 0 || length > LONGEST_COMPANY {
