@@ -12,7 +12,11 @@ use crate::store::Store;
 const OLD: i64 = 60_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Seen(Mutex<Inner>);
+pub(super) struct Seen {
+    inner: Mutex<Inner>,
+    /// Held by whoever writes: a stop waits for a write under way.
+    writing: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -29,7 +33,7 @@ impl Seen {
         if !is_old(known.token.last_used_at) {
             return;
         }
-        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_old(inner.noted.get(&known.token.id).copied()) {
             return;
         }
@@ -41,8 +45,9 @@ impl Seen {
 
     /// Writes what was noted since the last time.
     pub(super) async fn write(&self, store: &Store) {
+        let _writing = self.writing.lock().await;
         let (tokens, tenants, now) = {
-            let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
             let now = inner.now;
             inner.noted.retain(|_, at| *at >= now - OLD);
             (
