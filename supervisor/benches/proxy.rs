@@ -137,6 +137,7 @@ async fn run() {
     many::idle(&around).await;
     many::living(&around).await;
     many::storm(&around).await;
+    many::killed(&around).await;
 }
 
 /// `-- calls` leaves out what is not about the speed of calls.

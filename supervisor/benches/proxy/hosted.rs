@@ -222,7 +222,7 @@ async fn companies_in(database: &str, companies: usize) -> Vec<String> {
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     token: String,
-    body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
     /// Acknowledges what comes as late as the kernel may, as a client does that has nothing to send.
     is_late: bool,
 }
@@ -234,6 +234,16 @@ impl Connection {
     }
 
     pub(crate) async fn call(&mut self, call: &Call, id: usize, era: &str) {
+        self.ask(call, id, era).await;
+        let text = std::str::from_utf8(&self.body).unwrap();
+        assert!(
+            text.contains("\"result\":") && !text.contains("\"isError\":true"),
+            "{text}"
+        );
+    }
+
+    /// As `call`, for an answer that may be an error; it stands in `body`.
+    pub(crate) async fn ask(&mut self, call: &Call, id: usize, era: &str) {
         let message = call.message(id, era);
         let mut head = format!(
             "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\naccept: application/json, text/event-stream\r\n\
@@ -283,11 +293,6 @@ impl Connection {
             }
             None => self.read_stream().await,
         }
-        let text = std::str::from_utf8(&self.body).unwrap();
-        assert!(
-            text.contains("\"result\":") && !text.contains("\"isError\":true"),
-            "{text}"
-        );
     }
 }
 

@@ -1,12 +1,18 @@
 //! What many companies cost: registered, living, and when all their tokens run out at once. Their children are the
 //! product's own, confined and with tokens lent over their private lines.
 
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
 use serde_json::{Value, json};
 use sf_mcp::sandbox::{self, Sandbox};
 
 use crate::{
     Call, MODERN,
     hosted::{self, Connection, Files, Service, resident_kb},
+    ms,
     plain::{Around, sf_mcp},
     row, timed,
 };
@@ -114,6 +120,54 @@ pub(crate) async fn storm(around: &Around) {
         "µs",
     );
     service.stop().await;
+}
+
+/// A process that is killed while it works on a call, and the call after that. Twice: one that ends a third time within
+/// moments is waited with.
+pub(crate) async fn killed(around: &Around) {
+    let sandbox = sandbox().await;
+    let files = Files::new(around, 1).await;
+    files.connect_all().await;
+    let mut service = files.serve(&sf_mcp(), &sandbox.origin()).await;
+    println!();
+    for _ in 0..2 {
+        let mut connection = service.connect(0).await;
+        connection.call(&search(), 1, MODERN).await;
+        slow(&sandbox, r#"[{"kind": "latency", "ms": 20000}]"#).await;
+        let process = service.children()[0].to_string();
+        let killing = async {
+            // Long enough for the call to be on its way, however busy the machine is.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let killed = Command::new("kill").args(["-KILL", &process]).status();
+            assert!(killed.unwrap().success());
+            Instant::now()
+        };
+        let call = search();
+        let ((), killed) = tokio::join!(connection.ask(&call, 2, MODERN), killing);
+        let ended = killed.elapsed();
+        let text = String::from_utf8_lossy(&connection.body);
+        assert!(text.contains("stopped before it answered"), "{text}");
+        slow(&sandbox, "[]").await;
+        row(
+            "a killed process's call ends after (at most 50)",
+            ms(ended),
+            "ms",
+        );
+        let next = timed(connection.call(&call, 3, MODERN)).await;
+        row("  the next call succeeds after", ms(next), "ms");
+    }
+    service.stop().await;
+}
+
+/// Sets the sandbox's faults in place of those before.
+async fn slow(sandbox: &Sandbox, faults: &'static str) {
+    // A second one in this process keeps the first.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let address = format!("{}/sandbox/faults", sandbox.origin());
+    let http = reqwest::Client::new();
+    http.delete(&address).send().await.unwrap();
+    let set = http.post(&address).body(faults).send();
+    assert!(set.await.unwrap().status().is_success());
 }
 
 /// Tokens that the sandbox has given out.
