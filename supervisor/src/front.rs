@@ -34,8 +34,6 @@ use crate::{
 
 /// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
 const SHOWN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
-const REQUESTS: &str = "sf_supervisor_requests_total";
-const SECONDS: &str = "sf_supervisor_request_seconds";
 
 /// The hosted endpoint and the routes, behind what all of them pass.
 pub fn service(app: Arc<App>, routes: Router) -> impl Answers {
@@ -118,8 +116,8 @@ pub async fn routed(request: Request, next: Next) -> Response {
 fn noted(method: &Method, response: &Response, took: Duration) {
     static CALLS: LazyLock<(Counter, Histogram)> = LazyLock::new(|| {
         (
-            metrics::counter!(REQUESTS, "path" => "/mcp", "status" => "200"),
-            metrics::histogram!(SECONDS, "path" => "/mcp"),
+            metrics::counter!("sf_supervisor_requests_total", "path" => "/mcp", "status" => "200"),
+            metrics::histogram!("sf_supervisor_request_seconds", "path" => "/mcp"),
         )
     });
     let (status, seconds) = (response.status().as_u16(), took.as_secs_f64());
@@ -138,9 +136,9 @@ fn noted(method: &Method, response: &Response, took: Duration) {
         return;
     }
     tracing::info!(request_id = web::request_id(), %method, path, status, milliseconds, "request");
-    metrics::counter!(REQUESTS, "path" => path.to_owned(), "status" => status.to_string())
+    metrics::counter!("sf_supervisor_requests_total", "path" => path.to_owned(), "status" => status.to_string())
         .increment(1);
-    metrics::histogram!(SECONDS, "path" => path.to_owned()).record(seconds);
+    metrics::histogram!("sf_supervisor_request_seconds", "path" => path.to_owned()).record(seconds);
 }
 
 fn is_shown(path: &str) -> bool {
