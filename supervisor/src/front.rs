@@ -112,7 +112,7 @@ pub async fn routed(request: Request, next: Next) -> Response {
 }
 
 /// A request's end, in the log and the figures. A call of the hosted endpoint that went well has its usage event, with
-/// the same id.
+/// the same id, when it counts.
 fn noted(method: &Method, response: &Response, took: Duration) {
     static CALLS: LazyLock<(Counter, Histogram)> = LazyLock::new(|| {
         (
