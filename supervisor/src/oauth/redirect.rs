@@ -40,12 +40,13 @@ pub(super) fn matches(registered: &[String], asked: &str) -> bool {
             .any(|known| known == asked || same_but_port(known, asked))
 }
 
-/// Whether it is plain http on the person's own machine.
+/// Whether it is plain http on the person's own machine, and written as such: `HTTP` would be an address like `http`
+/// with another spelling, and spellings are compared.
 pub(super) fn is_loopback(uri: &str) -> bool {
     let Ok(url) = Url::parse(uri) else {
         return false;
     };
-    url.scheme() == "http"
+    uri.starts_with("http://")
         && ["127.0.0.1", "[::1]", "localhost"].contains(&without_port(authority(uri)))
         && is_loopback_url(&url)
 }
@@ -163,6 +164,8 @@ mod tests {
             "http://example.com/cb",
             "http://127.0.0.1.example.com/cb",
             "http://localhost.example.com/cb",
+            "HTTP://localhost/cb",
+            "hTtp://[::1]/cb",
             "http://127.1/cb",
             "http://2130706433/cb",
             "http://0x7f.0.0.1/cb",
@@ -206,6 +209,7 @@ mod tests {
             ("http://127.0.0.1:5000/cb", true),
             ("http://localhost:2/cb?a=1", true),
             ("http://localhost:2/cb", false),
+            ("HTTP://127.0.0.1:5000/cb", false),
             ("http://localhost:5000/cb", false),
             ("http://[::1]:5000/cb", false),
             ("https://127.0.0.1/cb", false),
