@@ -182,8 +182,10 @@ fn site(folder: &Path, ports: Ports, replicas: &[String]) -> String {
     put("/var/log/nginx/", &format!("{here}/"));
     put("/var/www/html", &format!("{here}/www"));
     for (number, replica) in replicas.iter().enumerate() {
+        // Only the first is switched on as the file comes.
+        let off = if number == 0 { "" } else { "#" };
         put(
-            &format!("server 127.0.0.1:808{}", number + 1),
+            &format!("{off}server 127.0.0.1:808{number}"),
             &format!("server {replica}"),
         );
     }
