@@ -172,11 +172,13 @@ fetch() {
     if has curl; then
         curl --proto "=$only" --fail --silent --show-error --location --connect-timeout 20 --retry 2 --output "$2" "$1"
     elif has wget; then
-        # BusyBox knows no --https-only; the checksum list is what counts there.
-        if [ $only = https ] && wget --help 2>&1 | grep -q -e --https-only; then
-            wget --https-only --quiet --tries 3 --timeout 20 --output-document "$2" "$1"
-        else
+        # BusyBox knows no --https-only; the checksum list is what counts there. GNU's says with --quiet not even what failed.
+        if ! wget --help 2>&1 | grep -q -e --https-only; then
             wget -q -O "$2" "$1"
+        elif [ $only = https ]; then
+            wget --https-only --no-verbose --tries 3 --timeout 20 --output-document "$2" "$1"
+        else
+            wget --no-verbose --tries 3 --timeout 20 --output-document "$2" "$1"
         fi
     else
         echo "neither curl nor wget is here: install one of them" >&2
@@ -186,7 +188,8 @@ fetch() {
 
 # What went wrong in the tool's own words, as a sentence; nothing when it said nothing.
 problem() {
-    said=$(sed 's/^curl: ([0-9]*) //; s/^cp: //' "$scratch/problem" 2>/dev/null | head -n 1 | cut -c 1-300)
+    # wget says the address first, on a line of its own.
+    said=$(sed '/^http.*:$/d; s/^curl: ([0-9]*) //; s/^cp: //; s/^wget: //' "$scratch/problem" 2>/dev/null | head -n 1 | cut -c 1-300)
     [ -z "$said" ] || printf '%s. ' "${said%.}"
 }
 
@@ -297,7 +300,11 @@ report() {
                 say "Another one comes first on your PATH: $other"
             ;;
         *)
-            say "Your shell does not look there yet. Add this line to ~/.profile (zsh: ~/.zprofile) and open a new terminal:"
+            if [ "$prefix" = "${HOME:-}/.local" ] && grep -q '\.local/bin' "$HOME/.profile" 2>/dev/null; then
+                say "Your shell does not look there yet; it does when you have logged in again. In this terminal type:"
+            else
+                say "Your shell does not look there yet. Type this line, and add it to ~/.profile (zsh: ~/.zprofile) for later logins:"
+            fi
             say "  export PATH=\"$prefix/bin:\$PATH\""
             ;;
     esac

@@ -113,6 +113,14 @@ class Installing(ReleaseTest):
                     (programs / program.name).symlink_to(program)
         self.install(path=str(programs))
         self.assertEqual(self.version(), "sf-mcp 1.2.3")
+        self.withdraw()
+        self.assertIn("404", self.refused(path=str(programs)))
+
+    def test_where_the_next_login_finds_it_nothing_is_to_be_added(self) -> None:
+        self.publish("1.2.3")
+        (self.home / ".profile").write_text('if [ -d "$HOME/.local/bin" ]; then PATH="$HOME/.local/bin:$PATH"; fi\n')
+        self.assertIn("when you have logged in again", self.install())
+        self.assertIn("add it to ~/.profile", self.install(f"--prefix={self.home}/elsewhere"))
 
     def test_a_build_that_does_not_run_here_makes_room_for_the_next_one(self) -> None:
         if not PLATFORM.startswith("linux"):
