@@ -397,7 +397,7 @@ fn rows_of(kind: Kind, number: usize, columns: &[(&str, &str)]) -> String {
     match kind {
         Kind::Sqlite => {
             let values = listed(&|name, _| format!("value ->> '{name}' AS {name}"));
-            format!("(SELECT {values} FROM json_each(${number})) AS one")
+            format!("(SELECT {values} FROM jsonb_each(${number})) AS one")
         }
         Kind::Postgres => {
             let values = listed(&|name, kind| format!("{name} {kind}"));
