@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
 use sf_supervisor::{
-    child::{Answer, Call, fuzzing::Played},
+    child::{Answer, Call, Said, fuzzing::Played},
     gateway::fuzzing::Client,
 };
 
@@ -37,14 +37,18 @@ fuzz_target!(|input: &[u8]| {
     for ((id, progress), call) in CLIENTS.into_iter().zip(&mut calls) {
         let client = Client::new(id, progress);
         let (id, progress) = (parsed(id), progress.map(parsed));
-        while let Ok(note) = call.notes.try_recv() {
-            if let Some(event) = client.noted(&note)
-                && let Some(message) = in_event(&event)
-            {
-                is_noted(&message, &id, progress.as_ref());
-            }
-        }
-        if let Some(Ok(answer)) = call.answer().now_or_never() {
+        while let Some(Ok(said)) = call.said().now_or_never() {
+            let answer = match said {
+                Said::Answer(answer) => answer,
+                Said::Note(note) => {
+                    if let Some(event) = client.noted(&note)
+                        && let Some(message) = in_event(&event)
+                    {
+                        is_noted(&message, &id, progress.as_ref());
+                    }
+                    continue;
+                }
+            };
             let (Answer::Result(raw) | Answer::Error(raw)) = &answer;
             let told = in_event(&client.told(&answer));
             // No reader takes a number beyond all bounds, or half a character.

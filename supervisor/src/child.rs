@@ -18,16 +18,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
-    process::{ChildStdin, ChildStdout, Command},
-    sync::{
-        mpsc::{self, error::TrySendError},
-        oneshot,
-    },
+    process::{ChildStdin, Command},
+    sync::mpsc::{self, error::TrySendError},
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -36,13 +32,14 @@ use crate::in_flight::Place;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod output;
+mod said;
 
-/// Longest line a child may write, in bytes.
-const LINE: u64 = 8 * 1024 * 1024;
+pub use said::Said;
+use said::{Listener, Speaker};
+
 /// Lines that wait to be written; more callers wait for room.
 const QUEUE: usize = 256;
-/// Notifications of one call that wait to be read by its client; more are dropped.
-const NOTES: usize = 64;
 /// How long a new process may take until it answers.
 const START: Duration = Duration::from_secs(10);
 /// How long it may take to end by itself, and after SIGTERM.
@@ -97,9 +94,7 @@ pub enum Answer {
 pub struct Call {
     id: u64,
     child: Arc<Inner>,
-    answer: oneshot::Receiver<Answer>,
-    /// Raw `{"method":…,"params":…}` of notifications that belong to this call.
-    pub notes: mpsc::Receiver<Note>,
+    listener: Listener,
     is_over: bool,
     when_left: WhenLeft,
 }
@@ -146,8 +141,7 @@ struct Waiting {
     caller: Option<String>,
     /// Taken while the child works on the call, whoever still waits for it.
     place: Option<Arc<Place>>,
-    answer: oneshot::Sender<Answer>,
-    notes: mpsc::Sender<Note>,
+    speaker: Speaker,
 }
 
 impl Child {
@@ -175,7 +169,7 @@ impl Child {
         let (lines, queue) = mpsc::channel(QUEUE);
         let inner = Arc::new(Inner::new(lines, process.id().unwrap_or_default()));
         tokio::spawn(write(input, queue, Arc::clone(&inner)));
-        tokio::spawn(read(output, Arc::clone(&inner)));
+        tokio::spawn(output::read(output, Arc::clone(&inner)));
         // The command keeps its end of the line open until it is dropped.
         drop(command);
         tokio::spawn(talk(line, tenant_id.to_owned(), lend));
@@ -232,20 +226,17 @@ impl Child {
         let inner = &self.0;
         let id = inner.next.fetch_add(1, Ordering::Relaxed);
         inner.used_at.store(now(), Ordering::Relaxed);
-        let (answer, told) = oneshot::channel();
-        let (notes, heard) = mpsc::channel(NOTES);
+        let (speaker, listener) = said::channel();
         let waiting = Waiting {
             caller,
             place,
-            answer,
-            notes,
+            speaker,
         };
         lock(&inner.waiting).insert(id, waiting);
         let mut call = Call {
             id,
             child: Arc::clone(inner),
-            answer: told,
-            notes: heard,
+            listener,
             is_over: false,
             when_left: WhenLeft::Forget,
         };
@@ -322,11 +313,20 @@ impl Call {
         self.id
     }
 
-    /// Waits for the answer.
+    /// Waits for what the child says next.
+    pub async fn said(&mut self) -> Result<Said, Error> {
+        let said = self.listener.next().await;
+        self.is_over = !matches!(said, Some(Said::Note(_)));
+        said.ok_or(Error::Ended)
+    }
+
+    /// Waits for the answer; nobody hears the notifications before it.
     pub async fn answer(&mut self) -> Result<Answer, Error> {
-        let answer = (&mut self.answer).await.map_err(|_| Error::Ended);
-        self.is_over = true;
-        answer
+        loop {
+            if let Said::Answer(answer) = self.said().await? {
+                return Ok(answer);
+            }
+        }
     }
 
     /// A caller who leaves does not cancel the call, unless it takes longer than until then.
@@ -447,112 +447,6 @@ async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<Bytes>, inner: A
             return;
         }
     }
-}
-
-/// A line of the child: the answer to a call, or a notification about one.
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    method: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    params: Option<&'a RawValue>,
-    #[serde(borrow)]
-    result: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-}
-
-async fn read(output: ChildStdout, inner: Arc<Inner>) {
-    let mut output = BufReader::with_capacity(16 * 1024, output);
-    loop {
-        let mut line = Vec::new();
-        let taken = (&mut output).take(LINE).read_until(b'\n', &mut line).await;
-        match taken {
-            Ok(0) | Err(_) => break,
-            Ok(_) if line.last() != Some(&b'\n') => {
-                tracing::warn!(
-                    process = inner.process,
-                    "a child ended within a line, or wrote one that is too long"
-                );
-                break;
-            }
-            Ok(_) => deliver(&line.into(), &inner),
-        }
-    }
-    inner.ended.cancel();
-    // Whoever waits is told by the end of its channel.
-    lock(&inner.waiting).clear();
-}
-
-fn deliver(text: &Bytes, inner: &Inner) {
-    let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
-        dropped("not JSON");
-        return;
-    };
-    let part = |raw: &RawValue| text.slice_ref(raw.get().as_bytes());
-    if let Some(id) = line.id.filter(|_| line.method.is_none()) {
-        let waiting = id
-            .get()
-            .parse()
-            .ok()
-            .and_then(|id: u64| lock(&inner.waiting).remove(&id));
-        let answer = match (line.result, line.error) {
-            (Some(result), None) => Answer::Result(part(result)),
-            (None, Some(error)) => Answer::Error(part(error)),
-            _ => return dropped("neither result nor error"),
-        };
-        match waiting {
-            Some(mut waiting) => {
-                // Free before its client can ask again.
-                drop(waiting.place.take());
-                let _ = waiting.answer.send(answer);
-            }
-            // Cancelled meanwhile, or never asked.
-            None => dropped("nobody asked"),
-        }
-        return;
-    }
-    match (line.id, line.method, line.params) {
-        (None, Some(method), Some(params)) => note(inner, &method, part(params)),
-        _ => dropped("a request"),
-    }
-}
-
-/// Hands a notification to the call it is about.
-fn note(inner: &Inner, method: &str, params: Bytes) {
-    #[derive(Deserialize)]
-    struct About {
-        #[serde(rename = "progressToken")]
-        progress: Option<u64>,
-        #[serde(rename = "_meta")]
-        meta: Option<Meta>,
-    }
-    #[derive(Deserialize)]
-    struct Meta {
-        #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
-        subscription: Option<u64>,
-    }
-    let about = serde_json::from_slice::<About>(&params).ok();
-    let id = about.and_then(|about| {
-        let subscription = about.meta.and_then(|meta| meta.subscription);
-        about.progress.or(subscription)
-    });
-    let notes = id.and_then(|id| {
-        let waiting = lock(&inner.waiting);
-        waiting.get(&id).map(|waiting| waiting.notes.clone())
-    });
-    match notes {
-        Some(notes) => {
-            let method = method.to_owned();
-            let _ = notes.try_send(Note { method, params });
-        }
-        None => dropped("a notification about nothing"),
-    }
-}
-
-fn dropped(what: &'static str) {
-    metrics::counter!("sf_supervisor_child_lines_dropped_total", "what" => what).increment(1);
 }
 
 /// Answers what the child asks of the broker, and logs what else it says, shortened.

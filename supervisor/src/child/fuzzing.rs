@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Child, Inner, QUEUE, deliver};
+use super::{Child, Inner, QUEUE, output::deliver};
 
 /// A child, and what is written to it.
 #[derive(Debug)]

@@ -28,13 +28,30 @@ pub struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
 impl<'a> Object<'a> {
     /// Reads the text of an object.
     pub fn parse(text: &'a str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(text).map(|members: Members<'a>| members.into())
+        serde_json::from_str(text)
     }
 
     /// A member's raw text.
     pub fn get(&self, name: &str) -> Option<&str> {
+        self.raw(name).map(AsRef::as_ref)
+    }
+
+    /// A member's raw text as it was read; none of one that was set since.
+    fn read(&self, name: &str) -> Option<&'a str> {
+        match self.raw(name)? {
+            Cow::Borrowed(raw) => Some(raw),
+            Cow::Owned(_) => None,
+        }
+    }
+
+    fn raw(&self, name: &str) -> Option<&Cow<'a, str>> {
         let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, raw)| raw.as_ref())
+        found.map(|(_, raw)| raw)
+    }
+
+    /// Names and raw texts, in their order.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, raw)| (&**name, &**raw))
     }
 
     /// A member that is a string.
@@ -51,23 +68,13 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Takes members away.
-    pub fn remove(&mut self, unwanted: impl Fn(&str) -> bool) {
-        self.0.retain(|(name, _)| !unwanted(name));
-    }
-
-    /// Appends the object to a line. Raw line breaks can only be white space in JSON, and become blanks.
+    /// Appends the object to a line.
     pub fn write(&self, line: &mut Vec<u8>) {
-        line.push(b'{');
-        for (index, (name, raw)) in self.0.iter().enumerate() {
-            if index > 0 {
-                line.push(b',');
-            }
-            write_string(line, name);
-            line.push(b':');
-            write_raw(line, raw.as_bytes());
+        let mut object = Writing::begin(line);
+        for (name, raw) in self.members() {
+            object.raw(name, raw);
         }
-        line.push(b'}');
+        object.end();
     }
 
     pub fn to_text(&self) -> String {
@@ -77,35 +84,18 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'a> From<Members<'a>> for Object<'a> {
-    fn from(members: Members<'a>) -> Self {
-        let members = members.0.into_iter();
-        Self(members.map(|(name, raw)| (name, raw.into())).collect())
-    }
-}
-
-/// The members of an object as they were written, each name once.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a str)>);
-
-impl<'a> Members<'a> {
-    fn get(&self, name: &str) -> Option<&'a str> {
-        let found = self.0.iter().find(|(known, _)| known == name);
-        found.map(|(_, raw)| *raw)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-        impl<'de> Visitor<'de> for Object {
-            type Value = Vec<(Cow<'de, str>, &'de str)>;
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members: Self::Value = Vec::with_capacity(4);
+                let mut members: Vec<(Cow<'de, str>, Cow<'de, str>)> = Vec::with_capacity(4);
                 while let Some((Name(name), raw)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
                     if members.iter().any(|(known, _)| *known == name) {
                         return Err(de::Error::custom(format_args!("`{name}` occurs twice")));
@@ -115,12 +105,54 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
                             "an object has more than {MEMBERS} members"
                         )));
                     }
-                    members.push((name, raw.get()));
+                    members.push((name, Cow::Borrowed(raw.get())));
                 }
-                Ok(members)
+                Ok(Object(members))
             }
         }
-        deserializer.deserialize_map(Object).map(Self)
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// An object that is written onto a line, member by member. Whoever begins it ends it.
+pub struct Writing<'l> {
+    line: &'l mut Vec<u8>,
+    is_first: bool,
+}
+
+impl<'l> Writing<'l> {
+    pub fn begin(line: &'l mut Vec<u8>) -> Self {
+        line.push(b'{');
+        let is_first = true;
+        Self { line, is_first }
+    }
+
+    /// A member that is JSON. Raw line breaks can only be white space in it, and become blanks.
+    pub fn raw(&mut self, name: &str, raw: &str) {
+        write_raw(self.name(name), raw.as_bytes());
+    }
+
+    /// A member that is a string.
+    pub fn text(&mut self, name: &str, text: &str) {
+        write_string(self.name(name), text);
+    }
+
+    /// A member that is an object.
+    pub fn object(&mut self, name: &str) -> Writing<'_> {
+        Writing::begin(self.name(name))
+    }
+
+    pub fn end(self) {
+        self.line.push(b'}');
+    }
+
+    fn name(&mut self, name: &str) -> &mut Vec<u8> {
+        if !std::mem::take(&mut self.is_first) {
+            self.line.push(b',');
+        }
+        write_string(self.line, name);
+        self.line.push(b':');
+        self.line
     }
 }
 
@@ -171,6 +203,8 @@ pub struct Message<'a> {
     pub params: Object<'a>,
     /// `params._meta`.
     pub meta: Option<Object<'a>>,
+    /// Bytes of all of it.
+    pub length: usize,
 }
 
 impl<'a> Message<'a> {
@@ -189,31 +223,31 @@ impl<'a> Message<'a> {
         if look.is_doubtful {
             serde_json::from_str::<Readable>(text).map_err(syntax)?;
         }
-        message(&serde_json::from_str(text).map_err(syntax)?)
+        message(&serde_json::from_str(text).map_err(syntax)?, body.len())
     }
 }
 
 /// The members that are read; others are dropped.
-fn message<'a>(envelope: &Members<'a>) -> Result<Message<'a>, Malformed> {
+fn message<'a>(envelope: &Object<'a>, length: usize) -> Result<Message<'a>, Malformed> {
     let wrong = Malformed::Envelope;
-    if envelope.get("jsonrpc") != Some("\"2.0\"") {
+    if envelope.read("jsonrpc") != Some("\"2.0\"") {
         return Err(wrong("`jsonrpc` must be \"2.0\""));
     }
-    let method = envelope.get("method").ok_or_else(|| {
+    let method = envelope.read("method").ok_or_else(|| {
         wrong("`method` is missing; only requests and notifications are taken here")
     })?;
     let method: Name<'a> =
         serde_json::from_str(method).map_err(|_| wrong("`method` must be a string"))?;
-    let id = envelope.get("id");
+    let id = envelope.read("id");
     if id.is_some_and(|id| !is_id(id)) {
         return Err(wrong("`id` must be a short string or an integer"));
     }
-    let params: Members<'a> = match envelope.get("params") {
-        Some(raw) => serde_json::from_str(raw)
+    let params = match envelope.read("params") {
+        Some(raw) => Object::parse(raw)
             .map_err(|_| wrong("`params` must be an object that names nothing twice"))?,
-        None => Members(Vec::new()),
+        None => Object::default(),
     };
-    let meta = match params.get("_meta") {
+    let meta = match params.read("_meta") {
         Some(raw) => Some(
             Object::parse(raw)
                 .map_err(|_| wrong("`_meta` must be an object that names nothing twice"))?,
@@ -223,8 +257,9 @@ fn message<'a>(envelope: &Members<'a>) -> Result<Message<'a>, Malformed> {
     Ok(Message {
         id,
         method: method.0,
-        params: params.into(),
+        params,
         meta,
+        length,
     })
 }
 

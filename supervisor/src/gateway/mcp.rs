@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::json;
 use sf_mcp::{
     server::SCOPES,
     trace_context::{BAGGAGE, TRACEPARENT, TRACESTATE},
@@ -19,13 +18,13 @@ use tokio::time::Instant;
 use crate::{
     admission::Judged,
     app::App,
-    child::{Answer, Call},
+    child::{Answer, Call, Said},
     error::Problem,
     gateway::{
         BODY,
         access::{self, Grant},
         asked::{self, Asked, Told},
-        envelope::{Malformed, Message, Object},
+        envelope::{Malformed, Message, Object, Writing},
         era::{self, CAPABILITIES_KEY, CLIENT_KEY, Era, Refusal, VERSION_KEY, code},
         legacy,
         meter::Exchanged,
@@ -42,6 +41,8 @@ use crate::{
 const LIMIT: Duration = Duration::from_secs(55);
 /// Keys under which the child is told things; a client's are removed.
 const OURS: &str = "com.servicefusion-mcp/";
+/// Bytes that a line mostly has more than the message it carries.
+const ADDED: usize = 300;
 
 /// Any verb; what a page may do is checked before the token, and the token before the message.
 pub async fn answered(app: &Arc<App>, request: Request) -> Response {
@@ -253,9 +254,9 @@ async fn called(
         // In the older revisions a lost connection says nothing about the call.
         call.go_on_until(exchange.deadline);
     }
-    match first(exchange, &mut call).await {
-        First::Answer(answer) => answered_at_once(exchange, &answer, exchanged),
-        First::Note(note) => exchange.clone().stream(&note, call, move |ended| {
+    match exchange.said(&mut call).await {
+        Said::Answer(answer) => answered_at_once(exchange, &answer, exchanged),
+        Said::Note(note) => exchange.clone().stream(&note, call, move |ended| {
             if let Some(exchanged) = exchanged {
                 exchanged.ended(ended);
             }
@@ -305,61 +306,58 @@ async fn sent(
     }
 }
 
-enum First {
-    Answer(Answer),
-    Note(crate::child::Note),
-}
-
-async fn first(exchange: &Exchange, call: &mut Call) -> First {
-    let note = tokio::select! {
-        biased;
-        note = call.notes.recv() => note,
-        () = tokio::time::sleep_until(exchange.deadline) => {
-            call.is_late();
-            return First::Answer(exchange.failure(&Failure::Late));
-        }
-    };
-    match note {
-        Some(note) => First::Note(note),
-        // The channel of notes ends with the call: the answer is there.
-        None => First::Answer(exchange.answer(call).await),
-    }
-}
-
 /// The message as the child gets it: a fresh envelope, our own id and progress token, what its sender may do, and of its
 /// trace what is valid.
 pub(super) fn line(id: u64, message: &Message<'_>, told: &Told<'_>) -> Vec<u8> {
-    let number = id.to_string();
-    let mut meta = message.meta.clone().unwrap_or_default();
-    meta.remove(|name| {
-        name.starts_with(OURS) || matches!(name, TRACEPARENT | TRACESTATE | BAGGAGE)
-    });
-    if meta.get("progressToken").is_some() {
-        meta.set("progressToken", number.as_str());
-    }
-    let version = json!(told.version).to_string();
-    meta.set(VERSION_KEY, version.as_str());
-    if meta.get(CAPABILITIES_KEY).is_none() {
-        meta.set(CAPABILITIES_KEY, "{}");
-    }
-    if meta.get(CLIENT_KEY).is_none() {
-        meta.set(CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#);
-    }
-    let scopes = json!(told.scopes).to_string();
-    meta.set(SCOPES, scopes.as_str());
-    if let Some(trace) = told.trace {
-        meta.set(TRACEPARENT, json!(trace.traceparent()).to_string());
-        if let Some(state) = trace.tracestate() {
-            meta.set(TRACESTATE, json!(state).to_string());
+    let mut line = Vec::with_capacity(message.length + ADDED);
+    let mut envelope = Writing::begin(&mut line);
+    envelope.raw("jsonrpc", "\"2.0\"");
+    envelope.raw("id", &id.to_string());
+    envelope.text("method", &message.method);
+    let mut params = envelope.object("params");
+    let mut is_told = false;
+    for (name, raw) in message.params.members() {
+        if name == "_meta" {
+            is_told = true;
+            meta(params.object(name), id, message, told);
+        } else {
+            params.raw(name, raw);
         }
     }
-    let meta = meta.to_text();
-    let mut params: Object<'_> = message.params.clone();
-    params.set("_meta", meta);
-    let mut line = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":").into_bytes();
-    crate::gateway::envelope::write_string(&mut line, &message.method);
-    line.extend_from_slice(b",\"params\":");
-    params.write(&mut line);
-    line.push(b'}');
+    if !is_told {
+        meta(params.object("_meta"), id, message, told);
+    }
+    params.end();
+    envelope.end();
     line
+}
+
+/// What the client said beside the message, but for what it is not to say.
+fn meta(mut meta: Writing<'_>, id: u64, message: &Message<'_>, told: &Told<'_>) {
+    let said = message.meta.as_ref();
+    for (name, raw) in said.into_iter().flat_map(Object::members) {
+        match name {
+            VERSION_KEY | TRACEPARENT | TRACESTATE | BAGGAGE => {}
+            name if name.starts_with(OURS) => {}
+            "progressToken" => meta.raw(name, &id.to_string()),
+            _ => meta.raw(name, raw),
+        }
+    }
+    meta.text(VERSION_KEY, told.version);
+    for (name, unsaid) in [
+        (CAPABILITIES_KEY, "{}"),
+        (CLIENT_KEY, r#"{"name":"unknown","version":"0"}"#),
+    ] {
+        if said.is_none_or(|said| said.get(name).is_none()) {
+            meta.raw(name, unsaid);
+        }
+    }
+    meta.text(SCOPES, told.scopes);
+    if let Some(trace) = told.trace {
+        meta.text(TRACEPARENT, &trace.traceparent());
+        if let Some(state) = trace.tracestate() {
+            meta.text(TRACESTATE, state);
+        }
+    }
+    meta.end();
 }

@@ -12,7 +12,7 @@ use sf_mcp::{server::endpoint, usage::Status as Outcome};
 use tokio::time::Instant;
 
 use crate::{
-    child::{Answer, Call, Note},
+    child::{Answer, Call, Note, Said},
     gateway::{
         envelope::{Object, write_raw, write_string},
         era::{Refusal, code},
@@ -134,14 +134,14 @@ impl Exchange {
         Some(line)
     }
 
-    /// The answer, however the call ends.
-    pub(super) async fn answer(&self, call: &mut Call) -> Answer {
-        match tokio::time::timeout_at(self.deadline, call.answer()).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => self.failure(&Failure::Ended),
+    /// What the child says next, or in its place why it says no more.
+    pub(super) async fn said(&self, call: &mut Call) -> Said {
+        match tokio::time::timeout_at(self.deadline, call.said()).await {
+            Ok(Ok(said)) => said,
+            Ok(Err(_)) => Said::Answer(self.failure(&Failure::Ended)),
             Err(_) => {
                 call.is_late();
-                self.failure(&Failure::Late)
+                Said::Answer(self.failure(&Failure::Late))
             }
         }
     }
@@ -197,25 +197,22 @@ impl<F: FnOnce(Ended)> Streaming<F> {
     /// The next event, and whether it is the last.
     async fn next(&mut self) -> (Bytes, bool) {
         loop {
-            // The end of this pause is known before the call is borrowed.
             let pause = Instant::now() + KEEP_ALIVE;
-            let answer = tokio::select! {
-                biased;
-                note = self.call.notes.recv() => match note {
-                    Some(note) => match self.exchange.note(&note) {
-                        Some(line) => return (self.counted(event(&line)), false),
-                        None => continue,
-                    },
-                    // No more notes: the answer is there, or the child is gone.
-                    None => self.exchange.answer(&mut self.call).await,
-                },
-                () = tokio::time::sleep_until(pause.min(self.exchange.deadline)) => {
-                    if Instant::now() < self.exchange.deadline {
-                        return (Bytes::from_static(b":\n\n"), false);
-                    }
-                    self.call.is_late();
-                    self.exchange.failure(&Failure::Late)
+            let said = if pause < self.exchange.deadline {
+                let said = self.exchange.said(&mut self.call);
+                match tokio::time::timeout_at(pause, said).await {
+                    Ok(said) => said,
+                    Err(_) => return (Bytes::from_static(b":\n\n"), false),
                 }
+            } else {
+                self.exchange.said(&mut self.call).await
+            };
+            let answer = match said {
+                Said::Answer(answer) => answer,
+                Said::Note(note) => match self.exchange.note(&note) {
+                    Some(line) => return (self.counted(event(&line)), false),
+                    None => continue,
+                },
             };
             let (line, endpoint) = self.exchange.message(&answer);
             let event = self.counted(event(&line));

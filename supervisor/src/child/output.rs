@@ -1,0 +1,241 @@
+//! What a process writes: lines, each the answer to a call or a notification about one.
+//!
+//! It is read into room that belongs to the thread: between lines none is needed, and most processes say nothing most
+//! of the time.
+
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+};
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    process::ChildStdout,
+};
+
+use super::{Answer, Inner, Note, lock};
+
+/// Longest line a child may write, in bytes.
+const LINE: usize = 8 * 1024 * 1024;
+/// As much as a pipe holds.
+const PIPE: usize = 64 * 1024;
+
+thread_local! {
+    static ROOM: RefCell<Vec<u8>> = RefCell::new(vec![0; PIPE]);
+}
+
+/// Hands on what the process says until it ends, or says what nobody can read; then everyone who waits is told.
+pub(super) async fn read(mut output: ChildStdout, inner: Arc<Inner>) {
+    let mut lines = Lines::default();
+    loop {
+        match piece(&mut output, |piece| {
+            lines.take(piece, |line| deliver(line, &inner))
+        })
+        .await
+        {
+            Ok(Piece::Taken) => {}
+            Ok(Piece::End) if lines.begun.is_empty() => break,
+            Ok(Piece::End | Piece::TooLong) => {
+                tracing::warn!(
+                    process = inner.process,
+                    "a child ended within a line, or wrote one that is too long"
+                );
+                break;
+            }
+            Err(_) => break,
+        }
+    }
+    inner.ended.cancel();
+    // Whoever waits is told by the end of its channel.
+    lock(&inner.waiting).clear();
+}
+
+/// What became of what was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece {
+    Taken,
+    /// There was nothing, and will be nothing.
+    End,
+    TooLong,
+}
+
+/// Waits until there is something to read, and hands it on.
+async fn piece(
+    output: &mut ChildStdout,
+    mut take: impl FnMut(&[u8]) -> Piece,
+) -> io::Result<Piece> {
+    poll_fn(|context| {
+        ROOM.with_borrow_mut(|room| {
+            let mut read = ReadBuf::new(room);
+            ready!(Pin::new(&mut *output).poll_read(context, &mut read))?;
+            Poll::Ready(Ok(match read.filled() {
+                [] => Piece::End,
+                piece => take(piece),
+            }))
+        })
+    })
+    .await
+}
+
+/// Puts lines together that come in pieces.
+#[derive(Debug, Default)]
+struct Lines {
+    /// A line whose end has not come yet.
+    begun: Vec<u8>,
+}
+
+impl Lines {
+    /// Hands on each line that ends here, with its end.
+    fn take(&mut self, mut piece: &[u8], mut line: impl FnMut(&Bytes)) -> Piece {
+        while let Some(end) = memchr::memchr(b'\n', piece) {
+            let (rest, after) = piece.split_at(end + 1);
+            if self.begun.len() + rest.len() > LINE {
+                return Piece::TooLong;
+            }
+            let whole = if self.begun.is_empty() {
+                Bytes::copy_from_slice(rest)
+            } else {
+                self.begun.extend_from_slice(rest);
+                std::mem::take(&mut self.begun).into()
+            };
+            line(&whole);
+            piece = after;
+        }
+        self.begun.extend_from_slice(piece);
+        if self.begun.len() < LINE {
+            Piece::Taken
+        } else {
+            Piece::TooLong
+        }
+    }
+}
+
+/// A line of the child: the answer to a call, or a notification about one.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    params: Option<&'a RawValue>,
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+pub(super) fn deliver(text: &Bytes, inner: &Inner) {
+    let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
+        dropped("not JSON");
+        return;
+    };
+    let part = |raw: &RawValue| text.slice_ref(raw.get().as_bytes());
+    if let Some(id) = line.id.filter(|_| line.method.is_none()) {
+        let waiting = id
+            .get()
+            .parse()
+            .ok()
+            .and_then(|id: u64| lock(&inner.waiting).remove(&id));
+        let answer = match (line.result, line.error) {
+            (Some(result), None) => Answer::Result(part(result)),
+            (None, Some(error)) => Answer::Error(part(error)),
+            _ => return dropped("neither result nor error"),
+        };
+        match waiting {
+            Some(mut waiting) => {
+                // Free before its client can ask again.
+                drop(waiting.place.take());
+                waiting.speaker.answer(answer);
+            }
+            // Cancelled meanwhile, or never asked.
+            None => dropped("nobody asked"),
+        }
+        return;
+    }
+    match (line.id, line.method, line.params) {
+        (None, Some(method), Some(params)) => note(inner, &method, part(params)),
+        _ => dropped("a request"),
+    }
+}
+
+/// Hands a notification to the call it is about.
+fn note(inner: &Inner, method: &str, params: Bytes) {
+    #[derive(Deserialize)]
+    struct About {
+        #[serde(rename = "progressToken")]
+        progress: Option<u64>,
+        #[serde(rename = "_meta")]
+        meta: Option<Meta>,
+    }
+    #[derive(Deserialize)]
+    struct Meta {
+        #[serde(rename = "io.modelcontextprotocol/subscriptionId")]
+        subscription: Option<u64>,
+    }
+    let about = serde_json::from_slice::<About>(&params).ok();
+    let id = about.and_then(|about| {
+        let subscription = about.meta.and_then(|meta| meta.subscription);
+        about.progress.or(subscription)
+    });
+    let waiting = lock(&inner.waiting);
+    match id.and_then(|id| waiting.get(&id)) {
+        Some(waiting) => {
+            let method = method.to_owned();
+            waiting.speaker.note(Note { method, params });
+        }
+        None => dropped("a notification about nothing"),
+    }
+}
+
+fn dropped(what: &'static str) {
+    metrics::counter!("sf_supervisor_child_lines_dropped_total", "what" => what).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines that these pieces are, and what became of the last piece.
+    fn lines(pieces: &[&[u8]]) -> (Vec<String>, Piece) {
+        let (mut lines, mut found, mut last) = (Lines::default(), Vec::new(), Piece::Taken);
+        for piece in pieces {
+            last = lines.take(piece, |line| {
+                found.push(String::from_utf8(line.to_vec()).unwrap());
+            });
+        }
+        (found, last)
+    }
+
+    #[test]
+    fn lines_come_in_any_pieces() {
+        for pieces in [
+            &[&b"one\ntwo\n\nthree\n"[..]][..],
+            &[b"o", b"ne", b"\ntwo\n", b"\n", b"thr", b"ee\n"],
+            &[b"one\ntwo\n\nthree\nbegun"],
+        ] {
+            let (found, last) = lines(pieces);
+            assert_eq!(found, ["one\n", "two\n", "\n", "three\n"]);
+            assert_eq!(last, Piece::Taken);
+        }
+    }
+
+    #[test]
+    fn a_line_may_be_long_but_not_without_end() {
+        let piece = vec![b'x'; LINE / 4 - 1];
+        let three: &[u8] = &piece;
+        let (found, last) = lines(&[three, three, three, three, b"\n"]);
+        assert_eq!((found.len(), last), (1, Piece::Taken));
+        let (found, last) = lines(&[three, three, three, three, b"12345\n"]);
+        assert_eq!((found.len(), last), (0, Piece::TooLong));
+        let (_, last) = lines(&[three, three, three, three, b"12345"]);
+        assert_eq!(last, Piece::TooLong);
+    }
+}
