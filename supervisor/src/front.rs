@@ -15,7 +15,7 @@ use axum::{
     Router,
     body::{Body, HttpBody},
     extract::{MatchedPath, Request},
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -32,6 +32,7 @@ use crate::{
     web::{self, Asked},
 };
 
+const ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What only shows something that is the same for everybody; `HEAD` is answered for these as for `GET`.
 const SHOWN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
 
@@ -55,21 +56,22 @@ async fn answered(app: &Arc<App>, routes: Router, request: Request) -> Response 
     // Made where it is awaited: each place that a future passes through has room for all of it.
     let mut response = Asked { id, address }
         .scope(async {
-            let response = AssertUnwindSafe(worked_on(app, routes, request))
+            let is_hosted = gateway::is_at(request.uri().path());
+            let response = AssertUnwindSafe(worked_on(app, routes, request, is_hosted))
                 .catch_unwind()
                 .await
                 .unwrap_or_else(|_| Problem::internal().into_response());
-            noted(&method, &response, started.elapsed());
+            noted(&method, &response, is_hosted, started.elapsed());
             response
         })
         .await;
     if let Ok(value) = value {
-        response.headers_mut().insert("x-request-id", value);
+        response.headers_mut().insert(ID, value);
     }
     response
 }
 
-async fn worked_on(app: &Arc<App>, routes: Router, request: Request) -> Response {
+async fn worked_on(app: &Arc<App>, routes: Router, request: Request, is_hosted: bool) -> Response {
     if !app.hosts.are_named_by(&request) {
         return Problem::new(
             StatusCode::MISDIRECTED_REQUEST,
@@ -78,10 +80,8 @@ async fn worked_on(app: &Arc<App>, routes: Router, request: Request) -> Response
         )
         .into_response();
     }
-    if gateway::is_at(request.uri().path()) {
-        let mut response = gateway::answered(app, request).await;
-        response.extensions_mut().insert(Route::Hosted);
-        return response;
+    if is_hosted {
+        return gateway::answered(app, request).await;
     }
     if request.method() == Method::HEAD && !is_shown(request.uri().path()) {
         return no_work_for_head();
@@ -94,26 +94,23 @@ async fn worked_on(app: &Arc<App>, routes: Router, request: Request) -> Response
         .unwrap_or_else(|never| match never {})
 }
 
-/// Which route gave an answer, as the log and the figures call it: the path without what is a request's own.
+/// Which of the routes gave an answer, as the log and the figures call it: the path without what is a request's own.
 #[derive(Clone, Debug)]
-enum Route {
-    Hosted,
-    Matched(MatchedPath),
-}
+struct Route(MatchedPath);
 
 /// Notes on an answer which route gave it.
 pub async fn routed(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().cloned();
     let mut response = next.run(request).await;
     if let Some(path) = path {
-        response.extensions_mut().insert(Route::Matched(path));
+        response.extensions_mut().insert(Route(path));
     }
     response
 }
 
 /// A request's end, in the log and the figures. A call of the hosted endpoint that went well has its usage event, with
 /// the same id, when it counts.
-fn noted(method: &Method, response: &Response, took: Duration) {
+fn noted(method: &Method, response: &Response, is_hosted: bool, took: Duration) {
     static CALLS: LazyLock<(Counter, Histogram)> = LazyLock::new(|| {
         (
             metrics::counter!("sf_supervisor_requests_total", "path" => "/mcp", "status" => "200"),
@@ -121,14 +118,13 @@ fn noted(method: &Method, response: &Response, took: Duration) {
         )
     });
     let (status, seconds) = (response.status().as_u16(), took.as_secs_f64());
-    let route = response.extensions().get::<Route>();
-    let path = match route {
-        Some(Route::Hosted) => "/mcp",
-        Some(Route::Matched(path)) => path.as_str(),
+    let path = match response.extensions().get::<Route>() {
+        _ if is_hosted => "/mcp",
+        Some(Route(path)) => path.as_str(),
         None => "unknown",
     };
     let milliseconds = seconds * 1000.0;
-    if matches!((route, status), (Some(Route::Hosted), 200)) {
+    if is_hosted && status == 200 {
         tracing::debug!(request_id = web::request_id(), %method, path, status, milliseconds, "request");
         let (requests, times) = &*CALLS;
         requests.increment(1);

@@ -4,7 +4,7 @@
 //! begins or keeps up a conversation does not: `initialize`, `server/discover`, `ping`, notifications.
 
 use axum::{
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
 };
 use serde_json::json;
@@ -19,6 +19,8 @@ use crate::{
 
 /// JSON-RPC leaves all codes but -32768 to -32000 to applications.
 const OVER_THE_LIMIT: i64 = 429;
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Whether the tier judges a request.
 pub(super) fn counts(era: Era, method: &str, is_request: bool) -> bool {
@@ -98,7 +100,7 @@ pub(super) fn tell(headers: &mut HeaderMap, standing: &Standing) {
         "\"burst\";r={};t={}, \"day\";r={};t={}",
         standing.left, standing.whole_in, standing.left_today, standing.day_ends_in
     );
-    for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+    for (name, text) in [(POLICY, policy), (LEFT, left)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
