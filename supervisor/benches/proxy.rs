@@ -116,7 +116,7 @@ async fn run() {
     let mut service = Service::start(&around, TENANTS + 140).await;
     println!("{:58} {:8.1} MB", "resident, idle", service.resident_mb());
     let mut pipe = Pipe::start(&around).await;
-    for call in Call::all() {
+    for call in Call::all().into_iter().filter(is_asked_for) {
         let call = around.with_jobs(call, &mut pipe).await;
         println!("\n{}", call.title);
         sequential(&service, &mut pipe, &call).await;
@@ -140,9 +140,14 @@ async fn run() {
     many::killed(&around).await;
 }
 
-/// `-- calls` leaves out what is not about the speed of calls.
+/// `-- calls` leaves out what is not about the speed of calls; `-- calls get_job` leaves out other calls as well.
 fn is_whole() -> bool {
     !std::env::args().any(|argument| argument == "calls")
+}
+
+fn is_asked_for(call: &Call) -> bool {
+    let mut after = std::env::args().skip_while(|argument| argument != "calls");
+    after.nth(1).is_none_or(|named| call.title.starts_with(&named))
 }
 
 /// One after another, both ways in turn.
@@ -257,10 +262,12 @@ async fn sixteen_tenants(service: &Service, around: &Around, call: &Call) {
     }
     plain::all(&mut pipes, call, 1_600).await;
     hosted::all(&mut connections, call, 1_600).await;
-    let (mut ratios, mut rates) = (Vec::new(), Vec::new());
+    let (mut ratios, mut spent, mut rates) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let plain = rate(MANY, plain::all(&mut pipes, call, MANY)).await;
+        let before = service.processor_us();
         let hosted = rate(MANY, hosted::all(&mut connections, call, MANY)).await;
+        spent.push((service.processor_us() - before) / MANY as f64);
         ratios.push(hosted / plain);
         rates.push(hosted);
     }
@@ -269,6 +276,11 @@ async fn sixteen_tenants(service: &Service, around: &Around, call: &Call) {
         "    of the plain rate (at least 0.80)",
         middle(&mut ratios),
         "x",
+    );
+    row(
+        "    processor time of the service",
+        middle(&mut spent),
+        "µs a call",
     );
 }
 
