@@ -388,7 +388,18 @@ impl Settings {
             .or(file.mail_dir)
             .or_else(|| dev.then(|| state_folder.join("mail")));
         let mail = mail(mail_dir, self.smtp_ca_file.or(file.smtp_ca_file));
-        let public_url = public_url(self.public_url.or(file.public_url), dev, listen)?;
+        let trusted_proxies = proxies(
+            &self
+                .trusted_proxies
+                .or(file.trusted_proxies)
+                .unwrap_or_default(),
+        )?;
+        // What comes through a proxy names the proxy's address, and by another one than that nothing is answered.
+        let asked_directly = dev || (listen.ip().is_loopback() && trusted_proxies.is_empty());
+        let usual = asked_directly.then(|| format!("http://{listen}"));
+        let public_url = (self.public_url.or(file.public_url).or(usual))
+            .map(|given| origin(PUBLIC_URL.name, &given))
+            .transpose()?;
         let master_key_file = self.master_key_file.or(file.master_key_file);
         let keyless = with_key && !dev && !master_key::is_named(master_key_file.as_deref());
         let unset = [
@@ -428,12 +439,7 @@ impl Settings {
             child_arguments: vec!["serve".to_owned(), "--hosted".to_owned()],
             binaries: self.binaries.or(file.binaries),
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
-            trusted_proxies: proxies(
-                &self
-                    .trusted_proxies
-                    .or(file.trusted_proxies)
-                    .unwrap_or_default(),
-            )?,
+            trusted_proxies,
             traces: traces::traces(variable)?,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             refresh_grace: refresh_grace(file.refresh_grace)?,
@@ -495,19 +501,6 @@ const MASTER_KEY: Unset = Unset {
     set: "a private file with what `sf-supervisor keys generate` prints, or SF_SUPERVISOR_MASTER_KEY to that itself; \
           keep a copy where no backup of the database lies",
 };
-
-/// `None` when it must be set.
-fn public_url(
-    given: Option<String>,
-    dev: bool,
-    listen: SocketAddr,
-) -> Result<Option<String>, Error> {
-    let usual = (dev || listen.ip().is_loopback()).then(|| format!("http://{listen}"));
-    let given = given.or(usual);
-    given
-        .map(|given| origin(PUBLIC_URL.name, &given))
-        .transpose()
-}
 
 /// `None` when it must be set.
 fn mail(folder: Option<PathBuf>, ca_file: Option<PathBuf>) -> Option<Mail> {
@@ -678,6 +671,37 @@ mod tests {
         assert_eq!(unset, [PUBLIC_URL, SMTP_URL, MASTER_KEY]);
         let told = Error::Missing(unset).to_string();
         assert!(told.contains("sf-supervisor keys generate"), "{told}");
+    }
+
+    #[test]
+    fn behind_a_proxy_the_address_has_no_default() {
+        let settings = |dev, proxy: Option<&str>| Settings {
+            dev,
+            trusted_proxies: proxy.map(|proxy| vec![proxy.to_owned()]),
+            mail_dir: Some("mail".into()),
+            ..Settings::default()
+        };
+        for usual in [
+            settings(false, None),
+            settings(false, Some("")),
+            settings(true, Some("127.0.0.1")),
+        ] {
+            let config = usual.resolve().unwrap();
+            assert_eq!(config.public_url, "http://127.0.0.1:8080");
+        }
+        let Error::Missing(unset) = settings(false, Some("127.0.0.1")).resolve().unwrap_err()
+        else {
+            panic!("something else is wrong");
+        };
+        assert_eq!(unset, [PUBLIC_URL]);
+        let named = Settings {
+            public_url: Some("https://mcp.example.com".to_owned()),
+            ..settings(false, Some("127.0.0.1"))
+        };
+        assert_eq!(
+            named.resolve().unwrap().public_url,
+            "https://mcp.example.com"
+        );
     }
 
     #[test]
