@@ -138,7 +138,7 @@ mod tests {
         let told = Failure::from(anyhow::Error::from(said).context("nothing is kept")).message;
         assert_eq!(
             told,
-            "nothing is kept: the folder or file of the database x.db cannot be made: the disk is full"
+            "nothing is kept: the folder or file of the database x.db cannot be made or opened: the disk is full"
         );
     }
 }
