@@ -292,6 +292,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Operating {
     pub database_url: SecretString,
+    /// It was asked for: by a setting, by `--dev` or by the service manager.
+    pub database_is_named: bool,
     pub tiers: BTreeMap<String, Tier>,
     /// Only `restore` asks whether the key fits.
     pub master_key_file: Option<PathBuf>,
@@ -352,8 +354,10 @@ impl Settings {
             .map_or_else(|| Ok(File::default()), read)?;
         let state_folder = state_folder(self.dev);
         let made_by_dev = self.dev.then(|| state_folder.join(master_key::DEV_FILE));
+        let given = self.database_url.or(file.database_url);
         Ok(Operating {
-            database_url: database_url(self.database_url.or(file.database_url), &state_folder),
+            database_is_named: given.is_some() || self.dev || variable(STATE_FOLDER).is_some(),
+            database_url: database_url(given, &state_folder),
             master_key_file: (self.master_key_file.or(file.master_key_file))
                 .or(made_by_dev.filter(|file| file.exists())),
             tiers: tiers(file.tiers, file.default_tier)?.0,
@@ -473,9 +477,12 @@ fn read(path: &Path) -> Result<File, Error> {
     toml::from_str(&text).map_err(|problem| describe(problem.to_string()))
 }
 
+/// The variable in which systemd names its folder for the service.
+const STATE_FOLDER: &str = "STATE_DIRECTORY";
+
 /// systemd names one; a person's own is elsewhere.
 fn state_folder(dev: bool) -> PathBuf {
-    if let Some(folder) = variable("STATE_DIRECTORY") {
+    if let Some(folder) = variable(STATE_FOLDER) {
         return PathBuf::from(folder);
     }
     if dev {
