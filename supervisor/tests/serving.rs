@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::{Service, command::run, sf_mcp};
 
 #[tokio::test]
@@ -197,4 +199,28 @@ fn the_sandbox_is_where_it_was_after_a_restart() {
     let port = port_of_one_run(folder.path());
     assert!(port.trim().parse::<u16>().is_ok(), "{port}");
     assert_eq!(port_of_one_run(folder.path()), port);
+}
+
+#[test]
+fn a_stop_is_told_when_it_begins_and_when_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--child"])
+        .arg(sf_mcp())
+        .env_clear()
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(service.stderr.take().unwrap()).lines();
+    let mut said = said.map_while(Result::ok);
+    assert!(said.any(|line| line.contains("is running")));
+    kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
+    let told: Vec<String> = said.collect();
+    assert!(service.wait().unwrap().success());
+    let place = |word: &str| told.iter().position(|line| line.contains(word));
+    assert!(place("stopping; ").is_some(), "{told:?}");
+    assert!(told[place("stopping; ").unwrap()].contains("calls=0"));
+    assert!(place("stopped") > place("stopping; "), "{told:?}");
 }
