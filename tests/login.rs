@@ -407,7 +407,10 @@ fn a_login_says_who_it_is_where_it_is_kept_and_what_comes_next() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     for said in [
         "as Carol Jennings <carol@lonestarcomfort.example.com> (profile north)".to_owned(),
-        "sf-mcp install claude-desktop --profile north".to_owned(),
+        format!(
+            "sf-mcp install claude-desktop --profile north --api-url {}\n",
+            sandbox.origin()
+        ),
         ZONE.to_owned(),
         home.path().join("config.toml").display().to_string(),
         home.path()

@@ -23,7 +23,7 @@ use crate::{
         vault::{Kind, Means, Secrets},
     },
     cli::{Exit, Failure, on_profile, print, runtime, status},
-    config::Config,
+    config::{Config, SERVICE_FUSION},
     paths::Paths,
     service_fusion::{client::build_http, record::Record},
     told_zone,
@@ -240,14 +240,24 @@ fn welcome(
         "              time_zone = \"America/Chicago\"".to_owned(),
         format!("              into the file {}", settings.display()),
         format!(
-            "  next        sf-mcp install claude-desktop{}",
-            on_profile(&config.profile)
+            "  next        sf-mcp install claude-desktop{}{}",
+            on_profile(&config.profile),
+            at_origin(&config.api_url)
         ),
         "              `sf-mcp install` alone lists the other AI clients.\n".to_owned(),
         "AI clients that have sf-mcp already use this sign-in from now on, without a restart."
             .to_owned(),
     ]
     .join("\n")
+}
+
+/// Clients ask the real Service Fusion unless their entry says another one, which has no such sign-in.
+fn at_origin(api_url: &str) -> String {
+    if api_url == SERVICE_FUSION {
+        String::new()
+    } else {
+        format!(" --api-url {api_url}")
+    }
 }
 
 /// In milliseconds.

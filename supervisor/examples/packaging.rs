@@ -32,10 +32,11 @@ fn texts(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(&completions)?;
     for mut command in [sf_mcp::cli::command(), sf_supervisor::cli::command()] {
         let name = command.get_name().to_owned();
+        // First: completions add the `help` commands to the command itself, where nothing leaves them out any more.
+        clap_mangen::generate_to(without_help(command.clone()), &man)?;
         for shell in [Shell::Bash, Shell::Zsh, Shell::Fish, Shell::PowerShell] {
             clap_complete::generate_to(shell, &mut command, &name, &completions)?;
         }
-        clap_mangen::generate_to(without_help(command), &man)?;
     }
     Ok(())
 }

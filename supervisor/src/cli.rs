@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::config::{self, Settings};
+use crate::{
+    app,
+    config::{self, Settings},
+    mailer, master_key, store, vault,
+};
 
 mod admin;
 mod backup;
@@ -61,11 +65,38 @@ impl Failure {
 
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
+        let error = error.into();
         Self {
-            exit: Exit::Failed,
-            message: told(&error.into()),
+            exit: if is_set_wrong(&error) {
+                Exit::Usage
+            } else {
+                Exit::Failed
+            },
+            message: told(&error),
         }
     }
+}
+
+/// What is set wrong stays wrong, so service managers must not try again as they do for a database that is away.
+fn is_set_wrong(error: &anyhow::Error) -> bool {
+    let vault = |problem: &vault::Error| {
+        matches!(
+            problem,
+            vault::Error::WrongMasterKey { .. } | vault::Error::MissingMasterKey { .. }
+        )
+    };
+    let service = |problem: &app::Error| match problem {
+        app::Error::Vault(problem) => vault(problem),
+        app::Error::Store(problem) => matches!(problem, store::Error::Address),
+        app::Error::Mailer(problem) => matches!(
+            problem,
+            mailer::Error::Sender(_) | mailer::Error::Url(_) | mailer::Error::Certificates { .. }
+        ),
+        app::Error::Traces(_) => false,
+    };
+    error.is::<master_key::Error>()
+        || error.downcast_ref().is_some_and(vault)
+        || error.downcast_ref().is_some_and(service)
 }
 
 /// The failure and its causes, but for those that the text before them has already said.
@@ -138,7 +169,7 @@ mod tests {
         let told = Failure::from(anyhow::Error::from(said).context("nothing is kept")).message;
         assert_eq!(
             told,
-            "nothing is kept: the folder or file of the database x.db cannot be made: the disk is full"
+            "nothing is kept: the folder or file of the database x.db cannot be made or opened: the disk is full"
         );
     }
 }

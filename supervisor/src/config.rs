@@ -292,6 +292,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Operating {
     pub database_url: SecretString,
+    /// It was asked for: by a setting, by `--dev` or by the service manager.
+    pub database_is_named: bool,
     pub tiers: BTreeMap<String, Tier>,
     /// Only `restore` asks whether the key fits.
     pub master_key_file: Option<PathBuf>,
@@ -352,8 +354,10 @@ impl Settings {
             .map_or_else(|| Ok(File::default()), read)?;
         let state_folder = state_folder(self.dev);
         let made_by_dev = self.dev.then(|| state_folder.join(master_key::DEV_FILE));
+        let given = self.database_url.or(file.database_url);
         Ok(Operating {
-            database_url: database_url(self.database_url.or(file.database_url), &state_folder),
+            database_is_named: given.is_some() || self.dev || variable(STATE_FOLDER).is_some(),
+            database_url: database_url(given, &state_folder),
             master_key_file: (self.master_key_file.or(file.master_key_file))
                 .or(made_by_dev.filter(|file| file.exists())),
             tiers: tiers(file.tiers, file.default_tier)?.0,
@@ -388,7 +392,18 @@ impl Settings {
             .or(file.mail_dir)
             .or_else(|| dev.then(|| state_folder.join("mail")));
         let mail = mail(mail_dir, self.smtp_ca_file.or(file.smtp_ca_file));
-        let public_url = public_url(self.public_url.or(file.public_url), dev, listen)?;
+        let trusted_proxies = proxies(
+            &self
+                .trusted_proxies
+                .or(file.trusted_proxies)
+                .unwrap_or_default(),
+        )?;
+        // What comes through a proxy names the proxy's address, and by another one than that nothing is answered.
+        let asked_directly = dev || (listen.ip().is_loopback() && trusted_proxies.is_empty());
+        let usual = asked_directly.then(|| format!("http://{listen}"));
+        let public_url = (self.public_url.or(file.public_url).or(usual))
+            .map(|given| origin(PUBLIC_URL.name, &given))
+            .transpose()?;
         let master_key_file = self.master_key_file.or(file.master_key_file);
         let keyless = with_key && !dev && !master_key::is_named(master_key_file.as_deref());
         let unset = [
@@ -428,12 +443,7 @@ impl Settings {
             child_arguments: vec!["serve".to_owned(), "--hosted".to_owned()],
             binaries: self.binaries.or(file.binaries),
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
-            trusted_proxies: proxies(
-                &self
-                    .trusted_proxies
-                    .or(file.trusted_proxies)
-                    .unwrap_or_default(),
-            )?,
+            trusted_proxies,
             traces: traces::traces(variable)?,
             log: self.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             refresh_grace: refresh_grace(file.refresh_grace)?,
@@ -467,9 +477,12 @@ fn read(path: &Path) -> Result<File, Error> {
     toml::from_str(&text).map_err(|problem| describe(problem.to_string()))
 }
 
+/// The variable in which systemd names its folder for the service.
+const STATE_FOLDER: &str = "STATE_DIRECTORY";
+
 /// systemd names one; a person's own is elsewhere.
 fn state_folder(dev: bool) -> PathBuf {
-    if let Some(folder) = variable("STATE_DIRECTORY") {
+    if let Some(folder) = variable(STATE_FOLDER) {
         return PathBuf::from(folder);
     }
     if dev {
@@ -495,19 +508,6 @@ const MASTER_KEY: Unset = Unset {
     set: "a private file with what `sf-supervisor keys generate` prints, or SF_SUPERVISOR_MASTER_KEY to that itself; \
           keep a copy where no backup of the database lies",
 };
-
-/// `None` when it must be set.
-fn public_url(
-    given: Option<String>,
-    dev: bool,
-    listen: SocketAddr,
-) -> Result<Option<String>, Error> {
-    let usual = (dev || listen.ip().is_loopback()).then(|| format!("http://{listen}"));
-    let given = given.or(usual);
-    given
-        .map(|given| origin(PUBLIC_URL.name, &given))
-        .transpose()
-}
 
 /// `None` when it must be set.
 fn mail(folder: Option<PathBuf>, ca_file: Option<PathBuf>) -> Option<Mail> {
@@ -678,6 +678,37 @@ mod tests {
         assert_eq!(unset, [PUBLIC_URL, SMTP_URL, MASTER_KEY]);
         let told = Error::Missing(unset).to_string();
         assert!(told.contains("sf-supervisor keys generate"), "{told}");
+    }
+
+    #[test]
+    fn behind_a_proxy_the_address_has_no_default() {
+        let settings = |dev, proxy: Option<&str>| Settings {
+            dev,
+            trusted_proxies: proxy.map(|proxy| vec![proxy.to_owned()]),
+            mail_dir: Some("mail".into()),
+            ..Settings::default()
+        };
+        for usual in [
+            settings(false, None),
+            settings(false, Some("")),
+            settings(true, Some("127.0.0.1")),
+        ] {
+            let config = usual.resolve().unwrap();
+            assert_eq!(config.public_url, "http://127.0.0.1:8080");
+        }
+        let Error::Missing(unset) = settings(false, Some("127.0.0.1")).resolve().unwrap_err()
+        else {
+            panic!("something else is wrong");
+        };
+        assert_eq!(unset, [PUBLIC_URL]);
+        let named = Settings {
+            public_url: Some("https://mcp.example.com".to_owned()),
+            ..settings(false, Some("127.0.0.1"))
+        };
+        assert_eq!(
+            named.resolve().unwrap().public_url,
+            "https://mcp.example.com"
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! A state change that only one may win is one statement whose row count is the answer, and a transaction's first
 //! statement is a write. Where the databases truly differ, a function here has a `match` on the [`Kind`].
 
+pub mod address;
 mod administration;
 mod audit;
 pub mod backup;
@@ -85,7 +86,7 @@ pub enum Kind {
 pub enum Error {
     #[error("the database address must begin with sqlite:// or postgres://")]
     Address,
-    #[error("the folder or file of the database {path} cannot be made: {source}")]
+    #[error("the folder or file of the database {path} cannot be made or opened: {source}")]
     File {
         path: String,
         source: std::io::Error,
@@ -102,6 +103,11 @@ pub enum Error {
     OtherSchema { found: i64, known: i64 },
     #[error("the database cannot be brought to this program's version: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("the database {address} cannot be used: {source}")]
+    Unreachable {
+        address: String,
+        source: sqlx::Error,
+    },
     #[error("the database cannot be used: {0}")]
     Database(#[from] sqlx::Error),
     #[error("the database holds `{value}` as {what}, which this program does not know")]
@@ -168,7 +174,10 @@ impl Store {
         let kind = kind_of(url)?;
         let url = match kind {
             Kind::Sqlite => prepared_file(url)?,
-            Kind::Postgres => url.to_owned(),
+            Kind::Postgres => {
+                address::reach(url).await?;
+                url.to_owned()
+            }
         };
         let pool = options(kind, CONNECTIONS).connect(&url).await?;
         let locks = options(kind, LOCKS).connect_lazy(&url)?;

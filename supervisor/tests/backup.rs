@@ -2,6 +2,7 @@
 
 use std::{
     path::Path,
+    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,7 @@ use std::{
 };
 
 use serde_json::Value;
+use sf_supervisor::store::address;
 use sqlx::{Connection, Row as _};
 
 use crate::support::{
@@ -107,7 +109,9 @@ async fn a_backup_under_load_is_one_moment_and_restores_into_either_database() {
     let ran = back_up(&service, &file).await;
     stop.store(true, Ordering::Relaxed);
     let sent = load.await.unwrap();
-    let manifest = &ran.json()["manifest"];
+    let (made, asked) = (ran.json(), &service.around.database.url);
+    assert_eq!(made["database"], address::shown(asked));
+    let manifest = &made["manifest"];
     let events = manifest["rows"]["usage_events"].as_u64().unwrap();
     assert!(
         events > 0 && events <= sent && events.is_multiple_of(50),
@@ -136,6 +140,8 @@ async fn a_backup_under_load_is_one_moment_and_restores_into_either_database() {
         let ran = restore(&target.url, &file, &[]).await;
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.out.contains("master key is not in it"), "{}", ran.out);
+        let named = address::shown(&target.url);
+        assert!(ran.out.contains(&format!(" into {named}. ")), "{}", ran.out);
         assert_eq!(contents(&target.url).await, copied);
         sums_equal_events(&target.url, events).await;
     }
@@ -289,16 +295,43 @@ async fn a_backup_never_overwrites_and_a_bad_one_is_refused() {
     std::fs::write(&text, "no database").unwrap();
     let ran = restore(&target.url, &text, &[]).await;
     assert!(ran.code == 1 && ran.err.contains("damaged"), "{}", ran.err);
-    assert_eq!(
-        restore(&target.url, &folder.path().join("none"), &[])
-            .await
-            .code,
-        1
-    );
+    for (name, why) in [
+        ("none", "there is no file"),
+        ("text/below", "cannot be read"),
+        (".", "is no file"),
+    ] {
+        let ran = restore(&target.url, &folder.path().join(name), &[]).await;
+        assert_eq!(ran.code, 1, "{name}: {}", ran.out);
+        assert!(ran.err.contains(why), "{name}: {}", ran.err);
+    }
 
     assert_eq!(
         restore(&target.url, &file, &[]).await.code,
         0,
         "the database is still empty"
     );
+}
+
+#[tokio::test]
+async fn without_settings_nothing_is_restored_into_a_database_that_nobody_named() {
+    let service = Service::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (file, home) = (folder.path().join("backup"), folder.path().join("home"));
+    assert_eq!(back_up(&service, &file).await.code, 0);
+    for asked in ["restore", "backup"] {
+        let unnamed = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+            .args([asked, file.to_str().unwrap(), "--json"])
+            .args((asked == "backup").then_some("--force"))
+            .env_clear()
+            .env("HOME", &home)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(unnamed.stderr).unwrap();
+        assert_eq!(unnamed.status.code(), Some(1), "{asked}: {said}");
+        assert!(
+            said.contains(home.to_str().unwrap()) && said.contains("SF_SUPERVISOR_DATABASE_URL"),
+            "{asked}: {said}"
+        );
+        assert!(!home.exists(), "{asked}");
+    }
 }

@@ -6,6 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::support::{Service, command::run, sf_mcp};
 
 #[tokio::test]
@@ -130,6 +132,46 @@ async fn a_start_without_sf_mcp_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_start_with_wrong_settings_is_not_tried_again_but_one_without_its_database_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("service.db").display().to_string();
+    let (file, child) = (format!("sqlite://{file}"), sf_mcp());
+    let key = folder.path().join("master.key").display().to_string();
+    std::fs::write(&key, run("", &["keys", "generate"]).await.out).unwrap();
+    let start = async |database: &str, more: &[&str]| {
+        let mail = folder.path().join("mail");
+        let usual = [
+            "serve",
+            "--listen=127.0.0.1:0",
+            "--mail-dir",
+            mail.to_str().unwrap(),
+            "--master-key-file",
+            &key,
+            "--child",
+            child.to_str().unwrap(),
+        ];
+        run(database, &[&usual, more].concat()).await
+    };
+    for (database, more, said) in [
+        ("mysql://db/sf", [].as_slice(), "sqlite://"),
+        (&file, &["--mail-from=nobody"], "SF_SUPERVISOR_MAIL_FROM"),
+        (
+            &file,
+            &["--trusted-proxies=127.0.0.1"],
+            "SF_SUPERVISOR_PUBLIC_URL",
+        ),
+    ] {
+        let ran = start(database, more).await;
+        assert_eq!(ran.code, 2, "{}", ran.err);
+        assert!(ran.err.contains(said), "{}", ran.err);
+    }
+    let away = start("postgres://sf:s3cret@127.0.0.1:1/sf", &[]).await;
+    assert_eq!(away.code, 1, "{}", away.err);
+    assert!(away.err.contains("refused"), "{}", away.err);
+    assert!(!away.err.contains("s3cret"), "{}", away.err);
+}
+
 /// The sandbox's port, once the service has started in that folder; the service is killed then.
 fn port_of_one_run(folder: &Path) -> String {
     let mut service = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
@@ -157,4 +199,28 @@ fn the_sandbox_is_where_it_was_after_a_restart() {
     let port = port_of_one_run(folder.path());
     assert!(port.trim().parse::<u16>().is_ok(), "{port}");
     assert_eq!(port_of_one_run(folder.path()), port);
+}
+
+#[test]
+fn a_stop_is_told_when_it_begins_and_when_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut service = Command::new(env!("CARGO_BIN_EXE_sf-supervisor"))
+        .args(["serve", "--dev", "--listen", "127.0.0.1:0", "--child"])
+        .arg(sf_mcp())
+        .env_clear()
+        .current_dir(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let said = BufReader::new(service.stderr.take().unwrap()).lines();
+    let mut said = said.map_while(Result::ok);
+    assert!(said.any(|line| line.contains("is running")));
+    kill_process(Pid::from_child(&service), Signal::TERM).unwrap();
+    let told: Vec<String> = said.collect();
+    assert!(service.wait().unwrap().success());
+    let place = |word: &str| told.iter().position(|line| line.contains(word));
+    assert!(place("stopping; ").is_some(), "{told:?}");
+    assert!(told[place("stopping; ").unwrap()].contains("calls=0"));
+    assert!(place("stopped") > place("stopping; "), "{told:?}");
 }

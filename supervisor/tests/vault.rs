@@ -16,7 +16,7 @@ use sf_supervisor::{
     vault::{self, Kind, NewCredentials, Vault},
 };
 
-use crate::support::{Database, Service};
+use crate::support::{Database, Service, command::run, sf_mcp};
 
 fn planted(number: usize) -> NewCredentials {
     let planted = |what: &str| SecretString::from(format!("planted-{what}-{number}"));
@@ -178,6 +178,36 @@ async fn another_master_key_stops_the_start_and_nothing_is_written() {
         "{problem}"
     );
     assert_eq!(before, around.database.dump().await);
+}
+
+#[tokio::test]
+async fn a_master_key_that_cannot_be_used_is_a_wrong_setting() {
+    let service = Service::start().await;
+    let around = Arc::clone(&service.around);
+    service.stop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let key = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        place(name)
+    };
+    let another = SealingKey::generate().unwrap().to_base64();
+    for (file, said) in [
+        (place("none"), "cannot be read"),
+        (key("broken", "no key"), "cannot be used"),
+        (key("another", &another), "is not the one"),
+    ] {
+        for command in [["serve"].as_slice(), &["keys", "rotate"]] {
+            let mut arguments = command.to_vec();
+            let child = sf_mcp();
+            arguments.extend(["--listen", "127.0.0.1:0", "--mail-dir", "mail"]);
+            arguments.extend(["--child", child.to_str().unwrap()]);
+            arguments.extend(["--master-key-file", &file]);
+            let ran = run(&around.database.url, &arguments).await;
+            assert_eq!(ran.code, 2, "{command:?}: {}", ran.err);
+            assert!(ran.err.contains(said), "{command:?}: {}", ran.err);
+        }
+    }
 }
 
 #[tokio::test]

@@ -151,6 +151,7 @@ class Release(unittest.TestCase):
             },
             names,
         )
+        self.assertEqual([name for name in names if re.search(r"^man/.*-help\b", name)], [])
 
 
 class Service(unittest.TestCase):

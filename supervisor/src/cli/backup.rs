@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -20,7 +21,7 @@ use crate::{
     ids,
     master_key::MasterKeys,
     store::{
-        Store,
+        Store, address,
         backup::{self, Manifest},
         known_schema,
     },
@@ -71,18 +72,20 @@ pub(super) fn back_up(asked: &Backup, settings: &Operating) -> Result<Exit, Fail
         if asked.file.exists() && !asked.force {
             return Err(exists(&asked.file));
         }
-        let store = Store::beside(settings.database_url.expose_secret()).await?;
+        let url = settings.database_url.expose_secret();
+        let store = Store::beside(url).await?;
         let written = write(&store, asked).await;
         store.close().await;
         let manifest = written?;
+        let database = address::shown(url);
         let text = format!(
-            "{} holds {}. {KEY}",
+            "{} holds {}, from {database}. {KEY}",
             asked.file.display(),
             summary(&manifest)
         );
         Ok::<_, Failure>(Shown::new(
             text,
-            json!({"file": asked.file, "manifest": manifest}),
+            json!({"file": asked.file, "database": database, "manifest": manifest}),
         ))
     })?;
     shown.print(asked.json)?;
@@ -99,7 +102,7 @@ async fn write(store: &Store, asked: &Backup) -> Result<Manifest, Failure> {
     } else {
         // Unlike a rename this never replaces a file that appeared meanwhile.
         fs::hard_link(&unfinished.0, &asked.file).map_err(|problem| match problem.kind() {
-            std::io::ErrorKind::AlreadyExists => exists(&asked.file),
+            io::ErrorKind::AlreadyExists => exists(&asked.file),
             _ => Failure::from(problem),
         })?;
     }
@@ -116,9 +119,13 @@ fn exists(file: &Path) -> Failure {
 
 pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Failure> {
     let shown = runtime()?.block_on(async {
-        let problem = || format!("{} is not restored", asked.file.display());
-        if !asked.file.is_file() {
-            return Err(anyhow!("there is no file {}", asked.file.display()).into());
+        let url = settings.database_url.expose_secret();
+        let database = address::shown(url);
+        let problem = || format!("{} is not restored into {database}", asked.file.display());
+        readable(&asked.file)?;
+        if !settings.database_is_named {
+            // Nobody may look for what is restored into a new file of the user who happens to ask.
+            address::is_there(url)?;
         }
         let manifest = backup::check(&asked.file).await.with_context(problem)?;
         let current = if manifest.schema < known_schema() {
@@ -127,7 +134,7 @@ pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Fai
             None
         };
         let file = current.as_ref().map_or(&asked.file, |copy| &copy.0);
-        let store = Store::open(settings.database_url.expose_secret()).await?;
+        let store = Store::open(url).await?;
         let revoked_at = asked.revoke_tokens.then(|| Clock::default().now());
         let restored = store.restore(file, asked.replace, revoked_at).await;
         let restored = restored.with_context(problem);
@@ -138,21 +145,34 @@ pub(super) fn restore(asked: &Restore, settings: &Operating) -> Result<Exit, Fai
         store.close().await;
         let restored = restored?;
         let text = format!(
-            "Restored {}. {} Companies whose sign-in at Service Fusion was renewed since may have to connect again. \
-             Companies that were suspended or deleted since are as they were then: suspend or delete them again before \
-             the service starts. {}",
+            "Restored {} into {database}. {} Companies whose sign-in at Service Fusion was renewed since may have to \
+             connect again. Companies that were suspended or deleted since are as they were then: suspend or delete \
+             them again before the service starts. {}",
             summary(&manifest),
             fits.told(),
             if asked.revoke_tokens { REVOKED } else { NOT_REVOKED }
         );
         let fits = fits.as_json();
         Ok::<_, Failure>(Shown::new(text, json!({
-            "file": asked.file, "manifest": manifest, "rows": restored.rows, "master_key_fits": fits,
-            "tokens_revoked": asked.revoke_tokens,
+            "file": asked.file, "database": database, "manifest": manifest, "rows": restored.rows,
+            "master_key_fits": fits, "tokens_revoked": asked.revoke_tokens,
         })))
     })?;
     shown.print(asked.json)?;
     Ok(Exit::Done)
+}
+
+/// What cannot be read is refused for its own reason, before the database is touched.
+fn readable(file: &Path) -> Result<(), Failure> {
+    let refused = |problem: io::Error| match problem.kind() {
+        io::ErrorKind::NotFound => anyhow!("there is no file {}", file.display()),
+        _ => anyhow!("{} cannot be read: {problem}", file.display()),
+    };
+    if !fs::metadata(file).map_err(refused)?.is_file() {
+        return Err(anyhow!("{} is no file", file.display()).into());
+    }
+    File::open(file).map_err(refused)?;
+    Ok(())
 }
 
 /// Whether the master key that is set here opens what was restored.
@@ -204,7 +224,7 @@ async fn fits(store: &Store, settings: &Operating) -> Fits {
 async fn brought_up_to_date(file: &Path) -> Result<Unfinished, Failure> {
     let copy = Unfinished::beside(&std::env::temp_dir().join("sf-supervisor-restore"))?;
     // Not `fs::copy`: it would give the copy the mode of a file that others may read.
-    std::io::copy(&mut File::open(file)?, &mut File::create(&copy.0)?)?;
+    io::copy(&mut File::open(file)?, &mut File::create(&copy.0)?)?;
     backup::bring_up_to_date(&copy.0).await?;
     Ok(copy)
 }
@@ -221,7 +241,7 @@ fn summary(manifest: &Manifest) -> String {
     )
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -236,7 +256,7 @@ impl Unfinished {
             .file_name()
             .with_context(|| format!("{} is no name of a file", file.display()))?;
         if let Some(folder) = file.parent().filter(|folder| *folder != Path::new(""))
-            && !folder.is_dir()
+            && matches!(folder.try_exists(), Ok(false))
         {
             return Err(anyhow!(
                 "the folder {} does not exist; make it first",

@@ -63,6 +63,7 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
         keep_port(&app.config.state_folder, &sandbox.origin())?;
     }
     let stop = CancellationToken::new();
+    let asked_to_stop = asked_to_stop();
     tracing::info!(address = %listener.local_addr()?, "serving");
     if app.config.dev {
         tell(&app.config);
@@ -78,7 +79,11 @@ async fn serve(mut config: Config) -> Result<Exit, Failure> {
     let keeping = tokio::spawn(metrics::keep_up(stop.clone()));
     let sweeping = tokio::spawn(housekeeping::run(app.clone(), stop.clone()));
     let asked = async {
-        asked_to_stop().await;
+        asked_to_stop.await;
+        let calls: usize = (app.children.list().iter())
+            .map(|(_, _, under_way, _)| under_way)
+            .sum();
+        tracing::info!(calls, "stopping; what is under way is finished");
         stop.cancel();
     };
     let leaving = Leaving {
@@ -215,18 +220,22 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// Ends on the signals with which service managers stop a service.
-async fn asked_to_stop() {
+/// Ends on the signals with which service managers stop a service; their own is caught from this call on.
+fn asked_to_stop() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
+    let terminate = {
         use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        signal(SignalKind::terminate())
+    };
+    async move {
+        #[cfg(unix)]
+        if let Ok(mut terminate) = terminate {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
             return;
         }
+        let _ = tokio::signal::ctrl_c().await;
     }
-    let _ = tokio::signal::ctrl_c().await;
 }

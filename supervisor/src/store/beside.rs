@@ -1,17 +1,13 @@
 //! A command beside a serving process: it uses the tables as they are and never migrates.
 
-use std::path::Path;
-
 use sqlx::Row as _;
 
-use super::{Error, Kind, Result, Store, kind_of, sqlite_path};
+use super::{Error, Kind, Result, Store, address};
 
 impl Store {
     /// Connects to a database that exists and whose tables are those of this program.
     pub async fn beside(url: &str) -> Result<Self> {
-        if kind_of(url)? == Kind::Sqlite && !Path::new(sqlite_path(url)?).exists() {
-            return Err(Error::NoDatabase(sqlite_path(url)?.to_owned()));
-        }
+        address::is_there(url)?;
         let store = Self::connect(url).await?;
         let (found, known) = (store.schema().await?, known_schema());
         if found == known {
