@@ -36,8 +36,8 @@ pub enum Error {
     )]
     Reconnect { host: String },
     #[error(
-        "the hosting service {host} cannot be used right now ({reason}); check the network and try again in a minute, and if it \
-         stays so, ask whoever runs it"
+        "{host} cannot be used right now ({reason}); check the network and try again in a minute, and if it stays so, ask \
+         whoever runs that hosting service"
     )]
     Unavailable { host: String, reason: String },
 }
