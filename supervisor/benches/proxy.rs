@@ -146,8 +146,10 @@ fn is_whole() -> bool {
 }
 
 fn is_asked_for(call: &Call) -> bool {
-    let mut after = std::env::args().skip_while(|argument| argument != "calls");
-    after.nth(1).is_none_or(|named| call.title.starts_with(&named))
+    // The runner adds options of its own.
+    let words = std::env::args().filter(|argument| !argument.starts_with("--"));
+    let named = words.skip_while(|argument| argument != "calls").nth(1);
+    named.is_none_or(|named| call.title.starts_with(&named))
 }
 
 /// One after another, both ways in turn.
