@@ -37,8 +37,8 @@ fuzz_target!(|input: &[u8]| {
     for ((id, progress), call) in CLIENTS.into_iter().zip(&mut calls) {
         let client = Client::new(id, progress);
         let (id, progress) = (parsed(id), progress.map(parsed));
-        while let Some(Ok(said)) = call.said().now_or_never() {
-            let answer = match said {
+        while let Some(Ok(word)) = call.said().now_or_never() {
+            let answer = match word {
                 Said::Answer(answer) => answer,
                 Said::Note(note) => {
                     if let Some(event) = client.noted(&note)
