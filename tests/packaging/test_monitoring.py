@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "packaging/monitoring"
-COUNTED = re.compile(r'metrics::(counter|gauge|histogram)!\(\s*"(\w+)"((?:[^;]|\n)*?);')
+COUNTED = re.compile(r'metrics::(counter|gauge|histogram)!\(\s*"(\w+)"((?:(?!metrics::)[^;])*)')
 LABEL = re.compile(r'"(\w+)"\s*=>')
 ASKED = re.compile(r"\b(sf_supervisor_\w+)(?:\{([^}]*)\})?")
 # What Prometheus itself adds.
