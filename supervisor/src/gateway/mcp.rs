@@ -315,16 +315,14 @@ pub(super) fn line(id: u64, message: &Message<'_>, told: &Told<'_>) -> Vec<u8> {
     envelope.raw("id", &id.to_string());
     envelope.text("method", &message.method);
     let mut params = envelope.object("params");
-    let mut is_told = false;
     for (name, raw) in message.params.members() {
         if name == "_meta" {
-            is_told = true;
             meta(params.object(name), id, message, told);
         } else {
             params.raw(name, raw);
         }
     }
-    if !is_told {
+    if message.meta.is_none() {
         meta(params.object("_meta"), id, message, told);
     }
     params.end();
