@@ -49,6 +49,11 @@ fuzz_target!(|input: &[u8]| {
                     continue;
                 }
             };
+            let more = call.said().now_or_never();
+            assert!(
+                matches!(more, Some(Err(_))),
+                "nothing comes after it: {more:?}"
+            );
             let (Answer::Result(raw) | Answer::Error(raw)) = &answer;
             let told = in_event(&client.told(&answer));
             // No reader takes a number beyond all bounds, or half a character.
