@@ -229,13 +229,13 @@ mod tests {
 
     #[test]
     fn a_line_may_be_long_but_not_without_end() {
-        let piece = vec![b'x'; LINE / 4 - 1];
-        let three: &[u8] = &piece;
-        let (found, last) = lines(&[three, three, three, three, b"\n"]);
+        let quarter = vec![b'x'; LINE / 4 - 1];
+        let quarter: &[u8] = &quarter;
+        let (found, last) = lines(&[quarter, quarter, quarter, quarter, b"\n"]);
         assert_eq!((found.len(), last), (1, Piece::Taken));
-        let (found, last) = lines(&[three, three, three, three, b"12345\n"]);
+        let (found, last) = lines(&[quarter, quarter, quarter, quarter, b"12345\n"]);
         assert_eq!((found.len(), last), (0, Piece::TooLong));
-        let (_, last) = lines(&[three, three, three, three, b"12345"]);
+        let (_, last) = lines(&[quarter, quarter, quarter, quarter, b"12345"]);
         assert_eq!(last, Piece::TooLong);
     }
 }
