@@ -1,5 +1,8 @@
 //! What a tool sends back: the fields a dispatcher needs, inside a size budget, as data and as text.
 
+use std::io;
+
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::service_fusion::walk::Total;
@@ -77,7 +80,7 @@ impl Listing {
     /// Lays the page out in at most `budget` bytes; it is cut between two records, and the cursor goes on there.
     pub fn into_answer(self, budget: usize) -> Fields {
         let found = self.rows.len();
-        let mut room = budget.saturating_sub(json_length(&Value::from(self.remarks.clone())) + 400);
+        let mut room = budget.saturating_sub(json_length(&self.remarks.0) + 400);
         let mut rows = Vec::with_capacity(found);
         let mut last_cursor = None;
         for (row, cursor) in self.rows {
@@ -113,8 +116,24 @@ impl Listing {
     }
 }
 
-fn json_length(value: &Value) -> usize {
-    serde_json::to_string(value).map_or(0, |text| text.len())
+/// The bytes that `value` takes as JSON.
+pub fn json_length<T: Serialize + ?Sized>(value: &T) -> usize {
+    let mut length = Length(0);
+    serde_json::to_writer(&mut length, value).map_or(0, |()| length.0)
+}
+
+/// Counts what is written and keeps none of it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Bytes that are kept for `left_out`, and those of them that are for what it says.
@@ -124,7 +143,7 @@ const SAID: usize = ROOM - 20;
 /// Makes a detailed answer fit into `budget` bytes: long texts are shortened first, then long lists,
 /// and `left_out` says what is missing. Most answers pass unchanged.
 pub fn fit(mut answer: Fields, budget: usize) -> Fields {
-    let length = |answer: &Fields| serde_json::to_string(&answer.0).map_or(0, |text| text.len());
+    let length = |answer: &Fields| json_length(&answer.0);
     let mut left_out = Vec::new();
     for longest_text in [4_000, 1_000, 300, 80] {
         if length(&answer) + ROOM <= budget || (left_out.is_empty() && length(&answer) <= budget) {
@@ -303,7 +322,7 @@ mod tests {
             )
         });
         let answer = fit(Fields(lists.collect()), 4_600);
-        assert!(json_length(&answer.clone().into()) <= 4_600);
+        assert!(json_length(&answer.0) <= 4_600);
         assert!(
             answer.0["left_out"]
                 .as_str()

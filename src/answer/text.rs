@@ -1,34 +1,24 @@
 //! The compact text form of an answer: the same facts as its structured form, never longer than that.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value};
+
+use super::json_length;
 
 /// Renders an answer. Lists become tables whose column names stand once.
 pub fn render(answer: &Map<String, Value>) -> String {
-    let mut lines = Vec::new();
+    let mut text = Text::default();
     for (name, value) in answer {
-        write_field(&mut lines, name, value, "");
+        text.field(name, value, 0);
     }
-    let text = lines.join("\n");
-    let json = serde_json::to_string(answer).unwrap_or_default();
-    if text.len() <= json.len() { text } else { json }
-}
-
-fn write_field(lines: &mut Vec<String>, name: &str, value: &Value, indent: &str) {
-    let name = plain(name);
-    match value {
-        Value::Array(rows) if rows.iter().any(Value::is_object) => {
-            lines.push(format!("{indent}{name}:"));
-            write_table(lines, rows, indent);
-        }
-        Value::Array(rows) if rows.is_empty() => lines.push(format!("{indent}{name}: none")),
-        Value::Object(fields) if fields.values().any(is_nested) => {
-            lines.push(format!("{indent}{name}:"));
-            let deeper = format!("{indent} ");
-            for (name, value) in fields {
-                write_field(lines, name, value, &deeper);
-            }
-        }
-        other => lines.push(format!("{indent}{name}: {}", inline(other))),
+    let mut text = text.0;
+    // No line end after the last line.
+    text.pop();
+    if text.len() <= json_length(answer) {
+        text
+    } else {
+        serde_json::to_string(answer).unwrap_or_default()
     }
 }
 
@@ -37,61 +27,133 @@ fn is_nested(value: &Value) -> bool {
         || matches!(value, Value::Array(items) if items.iter().any(Value::is_object))
 }
 
-/// One line a row, cells in the order of the columns; nested lists follow their row, one step in.
-fn write_table(lines: &mut Vec<String>, rows: &[Value], indent: &str) {
-    let rows: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
-    // A list that is empty in one row and holds records in another is no column.
-    let nested: Vec<&String> = rows
-        .iter()
-        .flat_map(|row| row.iter())
-        .filter(|(_, value)| is_nested(value))
-        .map(|(name, _)| name)
-        .collect();
+/// The lines so far, each with its end.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A field on a line of its own, `depth` steps in; what it holds follows.
+    fn field(&mut self, name: &str, value: &Value, depth: usize) {
+        self.indent(depth);
+        self.free(name);
+        self.0.push(':');
+        match value {
+            Value::Array(rows) if rows.iter().any(Value::is_object) => {
+                self.0.push('\n');
+                self.table(rows, depth);
+            }
+            Value::Array(rows) if rows.is_empty() => self.0.push_str(" none\n"),
+            Value::Object(fields) if fields.values().any(is_nested) => {
+                self.0.push('\n');
+                for (name, value) in fields {
+                    self.field(name, value, depth + 1);
+                }
+            }
+            other => {
+                self.0.push(' ');
+                self.inline(other);
+                self.0.push('\n');
+            }
+        }
+    }
+
+    /// One line a row, cells in the order of the columns; nested lists follow their row, one step in.
+    fn table(&mut self, rows: &[Value], depth: usize) {
+        let rows: Vec<&Map<String, Value>> = rows.iter().filter_map(Value::as_object).collect();
+        let columns = columns(&rows);
+        self.line(&columns, depth, |text, name| text.free(name));
+        for row in rows {
+            self.line(&columns, depth, |text, name| {
+                if let Some(value) = row.get(*name) {
+                    text.cell(value);
+                }
+            });
+            for (name, value) in row.iter().filter(|(_, value)| is_nested(value)) {
+                self.field(name, value, depth + 1);
+            }
+        }
+    }
+
+    /// What `write` makes of each column, with bars between; the last bars of a line say nothing.
+    fn line(&mut self, columns: &[&str], depth: usize, write: impl Fn(&mut Self, &&str)) {
+        self.indent(depth);
+        let start = self.0.len();
+        for (place, name) in columns.iter().enumerate() {
+            if place > 0 {
+                self.0.push('|');
+            }
+            write(self, name);
+        }
+        let end = self.0[start..].trim_end_matches('|').len();
+        self.0.truncate(start + end);
+        self.0.push('\n');
+    }
+
+    /// A value between bars, so without any of its own.
+    fn cell(&mut self, value: &Value) {
+        let start = self.0.len();
+        self.inline(value);
+        if self.0[start..].contains('|') {
+            let cell = self.0.split_off(start);
+            self.0.push_str(&cell.replace('|', "/"));
+        }
+    }
+
+    /// A value on one line.
+    fn inline(&mut self, value: &Value) {
+        match value {
+            Value::Null => {}
+            Value::String(text) => self.free(text),
+            Value::Array(items) => {
+                for (place, item) in items.iter().enumerate() {
+                    self.0.push_str(if place > 0 { ", " } else { "" });
+                    self.inline(item);
+                }
+            }
+            Value::Object(fields) => {
+                for (place, (name, value)) in fields.iter().enumerate() {
+                    self.0.push_str(if place > 0 { "; " } else { "" });
+                    self.free(name);
+                    self.0.push(' ');
+                    self.inline(value);
+                }
+            }
+            // Writing to a text does not fail.
+            other => drop(write!(self.0, "{other}")),
+        }
+    }
+
+    /// Free text: its line ends become spaces, so that a note cannot pass for a row of its own.
+    fn free(&mut self, text: &str) {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.0.push_str(text);
+        }
+        let on_one_line = |c: char| if c.is_control() { ' ' } else { c };
+        self.0.extend(text.chars().map(on_one_line));
+    }
+
+    fn indent(&mut self, depth: usize) {
+        self.0.extend(std::iter::repeat_n(' ', depth));
+    }
+}
+
+/// The columns of a table, in the order in which its rows name them. A list that is empty in one row and holds records
+/// in another is no column.
+fn columns<'a>(rows: &[&'a Map<String, Value>]) -> Vec<&'a str> {
     let mut columns: Vec<&str> = Vec::new();
-    for name in rows.iter().flat_map(|row| row.keys()) {
-        if !nested.contains(&name) && !columns.contains(&name.as_str()) {
-            columns.push(name);
+    let mut nested: Vec<&str> = Vec::new();
+    for (name, value) in rows.iter().flat_map(|row| row.iter()) {
+        let known = if is_nested(value) {
+            &mut nested
+        } else {
+            &mut columns
+        };
+        if !known.contains(&name.as_str()) {
+            known.push(name);
         }
     }
-    let titles: Vec<String> = columns.iter().map(|name| plain(name)).collect();
-    lines.push(format!("{indent}{}", titles.join("|")));
-    let deeper = format!("{indent} ");
-    for row in rows {
-        let cells: Vec<String> = columns
-            .iter()
-            .map(|column| row.get(*column).map(cell).unwrap_or_default())
-            .collect();
-        lines.push(format!("{indent}{}", cells.join("|").trim_end_matches('|')));
-        for (name, value) in row.iter().filter(|(_, value)| is_nested(value)) {
-            write_field(lines, name, value, &deeper);
-        }
-    }
-}
-
-fn cell(value: &Value) -> String {
-    inline(value).replace('|', "/")
-}
-
-/// Line ends in free text become spaces, so that a note cannot pass for a row of its own.
-fn plain(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
-/// A value on one line.
-fn inline(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => plain(text),
-        Value::Array(items) => items.iter().map(inline).collect::<Vec<_>>().join(", "),
-        Value::Object(fields) => fields
-            .iter()
-            .map(|(name, value)| format!("{} {}", plain(name), inline(value)))
-            .collect::<Vec<_>>()
-            .join("; "),
-        other => other.to_string(),
-    }
+    columns.retain(|name| !nested.contains(name));
+    columns
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ async fn online(config: &Config) -> Result<Vec<Check>, Failure> {
     serve::settle(&company).await;
     let finding = match answer? {
         Ok(answer) => {
-            let me = Record::new((*answer).clone());
+            let me = Record::new(answer);
             Finding::Good(format!(
                 "answers as {}",
                 me.name("first_name", "last_name").unwrap_or_default()

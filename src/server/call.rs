@@ -168,7 +168,7 @@ impl Call {
             .client()
             .get(&query::one(resource, id, expand), &self.patience)
             .await?;
-        Ok(Record::new((*answer).clone()))
+        Ok(Record::new(answer))
     }
 
     /// Starts a walk over a list.

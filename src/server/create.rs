@@ -122,10 +122,7 @@ impl Draft {
     async fn read_back(&self, call: &Call, id: i64) -> Record {
         let path = query::one(self.resource, id, &[]);
         let read = call.client().get(&path, &call.patience).await;
-        read.map_or_else(
-            |_| Record::new(json!({"id": id})),
-            |answer| Record::new((*answer).clone()),
-        )
+        read.map_or_else(|_| Record::new(json!({"id": id})), Record::new)
     }
 }
 

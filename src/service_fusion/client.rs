@@ -43,8 +43,9 @@ const CREATE_TIMEOUT: Duration = Duration::from_mins(2);
 /// After a wait this long for its turn, a request looks at the token again.
 const WORTH_A_LOOK: Duration = Duration::from_secs(1);
 
-type Reply = Result<Arc<Value>, Error>;
-type InFlight = Shared<BoxFuture<'static, Reply>>;
+/// What all who wait for one read are given.
+type Shareable = Result<Arc<Value>, Error>;
+type InFlight = Shared<BoxFuture<'static, Shareable>>;
 
 /// How long a caller waits, the sign to stop, what it has asked for and whose trace it belongs to.
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ pub struct Client {
     http: OnceLock<reqwest::Client>,
     session: Session,
     budget: Budget,
-    in_flight: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Reply>>>>,
+    in_flight: Mutex<HashMap<String, WeakShared<BoxFuture<'static, Shareable>>>>,
 }
 
 /// What is asked for.
@@ -126,7 +127,7 @@ impl Client {
     }
 
     /// Reads `path` below `/v1`. Equal reads that overlap are one request; it is dropped when nobody waits any more.
-    pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Reply {
+    pub async fn get(self: &Arc<Self>, path: &str, patience: &Patience) -> Result<Value, Error> {
         patience.asked.note(&Method::GET, path);
         let (shared, joined) = self.join(path, patience);
         let reply = tokio::select! {
@@ -134,18 +135,20 @@ impl Client {
             reply = shared => reply,
             ended = patience.ended() => return Err(ended),
         };
-        match reply {
+        let reply = match reply {
             // The read gave up at the deadline of whoever began it; ours may be later.
             Err(problem) if joined && problem.retryable() => {
                 let (shared, _) = self.join(path, patience);
                 tokio::select! {
                     biased;
                     reply = shared => reply,
-                    ended = patience.ended() => Err(ended),
+                    ended = patience.ended() => return Err(ended),
                 }
             }
             reply => reply,
-        }
+        };
+        // Whoever reads it alone is given it as it is.
+        reply.map(Arc::unwrap_or_clone)
     }
 
     /// Creates a record. The request is sent once; a second time only where the first provably was not handled.

@@ -18,6 +18,14 @@ impl Record {
         }
     }
 
+    /// The rows of one page of a list, taken out of the answer.
+    pub fn items(answer: &mut Value) -> Vec<Self> {
+        match answer.get_mut("items").map(Value::take) {
+            Some(Value::Array(items)) => items.into_iter().map(Self::new).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }

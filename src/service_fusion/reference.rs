@@ -105,10 +105,10 @@ async fn fetch_all(
     let mut records = Vec::new();
     let mut page = 1;
     loop {
-        let answer = client
+        let mut answer = client
             .get(&query.page(page, MAX_PER_PAGE), patience)
             .await?;
-        let (rows, pages) = rows_and_pages(&answer);
+        let (rows, pages) = rows_and_pages(&mut answer);
         records.extend(rows);
         // Asking beyond the last page brings the last page again, so only the count ends the walk.
         if page >= pages {
@@ -118,12 +118,8 @@ async fn fetch_all(
     }
 }
 
-fn rows_and_pages(answer: &Value) -> (Vec<Record>, u32) {
-    let rows = answer
-        .get("items")
-        .and_then(Value::as_array)
-        .map(|items| items.iter().cloned().map(Record::new).collect())
-        .unwrap_or_default();
+fn rows_and_pages(answer: &mut Value) -> (Vec<Record>, u32) {
+    let rows = Record::items(answer);
     let pages = answer
         .pointer("/_meta/pageCount")
         .and_then(Value::as_u64)

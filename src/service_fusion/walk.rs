@@ -291,15 +291,11 @@ impl<'a> Walk<'a> {
     }
 
     async fn fetch(&self, number: u32, per_page: u32) -> Result<Page, Error> {
-        let answer = self
+        let mut answer = self
             .client
             .get(&self.query.page(number, per_page), self.patience)
             .await?;
-        let rows: Vec<Record> = answer
-            .get("items")
-            .and_then(Value::as_array)
-            .map(|items| items.iter().cloned().map(Record::new).collect())
-            .unwrap_or_default();
+        let rows = Record::items(&mut answer);
         let length = answer
             .pointer("/_meta/totalCount")
             .and_then(Value::as_u64)

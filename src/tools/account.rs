@@ -32,7 +32,7 @@ pub(super) fn tools() -> Vec<Tool> {
 
 async fn get(call: Call) -> Result<Fields, ToolError> {
     let answer = call.client().get("me", &call.patience).await?;
-    let me = Record::new((*answer).clone());
+    let me = Record::new(answer);
     let company = call.company();
     let (left, limit) = company.client.budget().left().await;
     Ok(Fields::new()

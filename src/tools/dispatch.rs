@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    answer::Fields,
+    answer::{Fields, json_length},
     dates::DateRange,
     schedule::Appointment,
     server::{
@@ -67,7 +67,7 @@ async fn board(call: Call, arguments: GetDispatchBoard) -> Result<Fields, ToolEr
         columns = with_former(columns, &plan.appointments);
     }
     let answer = lay_out(&call, range, &plan, &columns, everyone, false);
-    let length = serde_json::to_string(&answer.0).map_or(0, |text| text.len());
+    let length = json_length(&answer.0);
     if length <= call.company().max_answer {
         return Ok(answer);
     }

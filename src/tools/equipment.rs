@@ -107,7 +107,7 @@ async fn one(call: &Call, customer: i64, unit: i64) -> Result<Fields, ToolError>
         )),
         other => other.into(),
     })?;
-    let record = Record::new((*answer).clone());
+    let record = Record::new(answer);
     let shown = detail::equipment(&record, call.today())
         .with("customer_id", customer)
         .with("sku", record.text("sku"))
