@@ -200,7 +200,8 @@ impl ServerHandler for SfServer {
         let arguments = request.arguments.unwrap_or_default();
         let (call, progress) = Call::from_request(&self.company, &context);
         let asked = call.patience.asked.clone();
-        let running = self.run(&request.name, arguments, call);
+        // In a box of its own: rmcp moves what holds it several times.
+        let running = Box::pin(self.run(&request.name, arguments, call));
         let outcome = progress.forward_while(running).await;
         let outcome = outcome.ok_or_else(|| {
             ErrorData::new(
