@@ -212,7 +212,8 @@ async fn late(service: &Service) {
         varied: ("", Vec::new()),
     };
     println!("\nA client that acknowledges late, at the median (at most 0.10)");
-    let (mut prompt, mut late) = (service.connect(0).await, service.connect(0).await.late());
+    let mut prompt = service.connect(0).await.acknowledging(true);
+    let mut late = service.connect(0).await.acknowledging(false);
     for (call, form) in [(&json, "JSON"), (&stream, "stream")] {
         for era in [MODERN, LEGACY] {
             let (mut one, mut other) = (Vec::new(), Vec::new());

@@ -1,4 +1,5 @@
-//! Accepts connections and serves a router on them until told to stop; requests under way are finished.
+//! Accepts connections and serves a router on them until told to stop; requests under way are finished. HTTP/1.1 alone
+//! is spoken: what is before it (nginx) speaks HTTP/2 with clients.
 //!
 //! A proxy keeps connections open and may send a request just when this side closes one: such a request fails, and
 //! nobody can tell whether it was read. So behind a proxy a stop leaves connections that are open to the proxy for a
@@ -9,13 +10,13 @@ use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time:
 use axum::{
     body::Body,
     extract::ConnectInfo,
-    http::{HeaderValue, Request, Version, header},
+    http::{HeaderValue, Request, header},
     response::Response,
 };
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -152,58 +153,29 @@ fn connection<A: Answers>(
 ) -> impl Future<Output = ()> + use<A> {
     // Answers are written in one piece and must not wait for the client to acknowledge the piece before.
     let _ = stream.set_nodelay(true);
-    let answers = answers.clone();
-    let asked = CancellationToken::new();
-    let silent = silence(asked.clone());
-    let leaving = leaving.clone();
+    let (answers, leaving) = (answers.clone(), leaving.clone());
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        if !asked.is_cancelled() {
-            asked.cancel();
-        }
         request.extensions_mut().insert(ConnectInfo(peer));
-        let (version, leaving) = (request.version(), leaving.clone());
+        let leaving = leaving.clone();
         let answering = answers.clone().oneshot(request.map(Body::new));
         async move {
             let mut response = answering.await?;
-            if leaving.is_cancelled() && version < Version::HTTP_2 {
+            if leaving.is_cancelled() {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
             Ok::<_, Infallible>(response)
         }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
+    let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
-        .max_buf_size(HEADER_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(u32::try_from(HEADER_BYTES).unwrap_or(u32::MAX))
-        .max_concurrent_streams(256)
-        .keep_alive_interval(Duration::from_secs(75));
-    let serving = builder
-        .serve_connection_with_upgrades(TokioIo::new(stream), service)
-        .into_owned();
+        .max_buf_size(HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
     let watched = graceful.watch(serving);
     async move {
-        tokio::select! {
-            ended = watched => if let Err(problem) = ended {
-                tracing::debug!(%problem, "a connection ended early");
-            },
-            () = silent => tracing::debug!("a connection asked nothing in time"),
+        if let Err(problem) = watched.await {
+            tracing::debug!(%problem, "a connection ended early");
         }
-    }
-}
-
-/// Ends when no first request came in time. The protocol's own timers begin when its version is known.
-async fn silence(asked: CancellationToken) {
-    if tokio::time::timeout(HEADERS, asked.cancelled())
-        .await
-        .is_ok()
-    {
-        std::future::pending::<()>().await;
     }
 }

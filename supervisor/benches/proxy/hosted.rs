@@ -134,7 +134,7 @@ impl Service {
             stream: BufReader::with_capacity(1 << 16, stream),
             token: self.tokens[tenant].clone(),
             body: Vec::new(),
-            is_late: false,
+            acknowledges_at_once: None,
         }
     }
 
@@ -223,13 +223,14 @@ pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     token: String,
     pub(crate) body: Vec<u8>,
-    /// Acknowledges what comes as late as the kernel may, as a client does that has nothing to send.
-    is_late: bool,
+    /// Whether it acknowledges what comes at once, or as late as the kernel may, as a client does that has nothing to
+    /// send; else as the kernel sees fit.
+    acknowledges_at_once: Option<bool>,
 }
 
 impl Connection {
-    pub(crate) fn late(mut self) -> Self {
-        self.is_late = true;
+    pub(crate) fn acknowledging(mut self, at_once: bool) -> Self {
+        self.acknowledges_at_once = Some(at_once);
         self
     }
 
@@ -261,7 +262,9 @@ impl Connection {
         head += &message;
         // The kernel forgets it with what comes in, so it is said before each request.
         #[cfg(target_os = "linux")]
-        rustix::net::sockopt::set_tcp_quickack(self.stream.get_ref(), !self.is_late).unwrap();
+        if let Some(at_once) = self.acknowledges_at_once {
+            rustix::net::sockopt::set_tcp_quickack(self.stream.get_ref(), at_once).unwrap();
+        }
         self.stream
             .get_mut()
             .write_all(head.as_bytes())

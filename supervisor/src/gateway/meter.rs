@@ -35,7 +35,7 @@ use crate::{
 /// Events that wait to be written; more are dropped and counted.
 const QUEUE: usize = 50_000;
 /// Events of one write, and how long the first of them waits for others.
-const BATCH: usize = 500;
+const BATCH: usize = 2_000;
 const GATHERING: Duration = Duration::from_millis(500);
 /// How often a write is tried again, with a pause between.
 const TRIES: u32 = 5;
