@@ -1,6 +1,6 @@
 //! Usage events of the hosted endpoint: one for each exchange that a tier let in or refused.
 //!
-//! They wait in memory, at most `QUEUE` of them, and are written every half second or for every 500, grouped by
+//! They wait in memory, at most `QUEUE` of them, and are written every half second or for every 2,000, grouped by
 //! token. A stop writes what waits; a crash loses what waited.
 
 use std::{
