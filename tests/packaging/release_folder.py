@@ -82,6 +82,7 @@ class ReleaseTest(unittest.TestCase):
         shell: tuple[str, ...] = ("sh",),
         script: Path = INSTALLER,
         path: str | None = None,
+        timeout: int = 300,
         **variables: str,
     ) -> subprocess.CompletedProcess[str]:
         environment = {
@@ -92,7 +93,7 @@ class ReleaseTest(unittest.TestCase):
             **variables,
         }
         return subprocess.run(
-            [*shell, str(script), *arguments], env=environment, capture_output=True, text=True, timeout=300, check=False
+            [*shell, str(script), *arguments], env=environment, capture_output=True, text=True, timeout=timeout, check=False
         )
 
     def install(self, *arguments: str, **options) -> str:  # noqa: ANN003 (those above)
