@@ -1,6 +1,8 @@
 //! A line typed at the terminal without being shown.
 
-use std::io::{self, BufRead, Write};
+use std::io;
+#[cfg(unix)]
+use std::io::{BufRead, Write};
 
 #[cfg(unix)]
 use rustix::termios::{
@@ -8,6 +10,7 @@ use rustix::termios::{
 };
 
 /// What Ctrl+C types where it is no signal.
+#[cfg(unix)]
 const CTRL_C: u8 = 3;
 
 /// The terminal as it was; becomes so again when dropped.
