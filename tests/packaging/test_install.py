@@ -1,13 +1,13 @@
 """install.sh against a release on loopback: what a new user meets, and everything that can go wrong on the way."""
 
 import os
+import re
 import shutil
 import subprocess
-import tomllib
 import unittest
 from pathlib import Path
 
-from release_folder import INSTALLER, PLATFORM, ReleaseTest
+from release_folder import INSTALLER, PLATFORM, ROOT, ReleaseTest
 
 
 class Installing(ReleaseTest):
@@ -158,7 +158,7 @@ class FromSource(ReleaseTest):
     def test_a_release_s_source_is_built_and_installed_like_a_build_of_it(self) -> None:
         alone = self.folder / "install.sh"
         shutil.copy(INSTALLER, alone)
-        version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+        version = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
         archive = self.release / f"sf-mcp-{version}-source.tar.gz"
         subprocess.run(["git", "archive", "--format=tar.gz", "--output", archive, "HEAD"], cwd=ROOT, check=True)
         self.write_list()
@@ -168,8 +168,9 @@ class FromSource(ReleaseTest):
         self.assertIn(f"sf-mcp {version} is in {self.home}/.local/bin/sf-mcp.", said)
         completions = (self.home / ".local/share/bash-completion/completions/sf-mcp").read_text()
         self.assertIn("sf-mcp", completions)
-        demo = [self.home / ".local/bin/sf-mcp", "--demo", "call", "list_reference_data"]
-        subprocess.run(demo, check=True, capture_output=True, env={"HOME": str(self.home)})
+        demo = [self.home / ".local/bin/sf-mcp", "--demo", "call", "search_jobs"]
+        ran = subprocess.run(demo, check=True, capture_output=True, text=True, env={"HOME": str(self.home)})
+        self.assertRegex(ran.stdout, r"\Ajobs \(\d+\)\n")
 
         self.install("--uninstall")
         self.assertEqual(self.files(), [])
