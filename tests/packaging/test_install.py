@@ -134,35 +134,37 @@ class Installing(ReleaseTest):
         self.assertEqual(self.version(), "sf-mcp 1.2.3")
 
 
-
 class FromSource(ReleaseTest):
     """Really built, but in a hurry: what the compiler makes of it is not what is tested here."""
 
-    def built(self, *arguments: str, script: Path, **variables: str) -> str:
+    def setUp(self) -> None:
+        super().setUp()
+        # Without a checkout around it.
+        self.alone = self.folder / "install.sh"
+        shutil.copy(INSTALLER, self.alone)
+
+    def built(self) -> str:
         real_home = Path(os.environ["HOME"])
         quick = {"LTO": "off", "OPT_LEVEL": "0", "CODEGEN_UNITS": "16", "STRIP": "none"}
         ran = self.run_installer(
-            *arguments,
-            script=script,
+            "--from-source",
+            script=self.alone,
             timeout=2400,
             CARGO_HOME=os.environ.get("CARGO_HOME", str(real_home / ".cargo")),
             RUSTUP_HOME=os.environ.get("RUSTUP_HOME", str(real_home / ".rustup")),
             CARGO_TARGET_DIR=str(ROOT / "target/from-source"),
             **{f"CARGO_PROFILE_RELEASE_{name}": value for name, value in quick.items()},
-            **variables,
         )
         self.assertEqual(ran.returncode, 0, ran.stderr)
         self.assert_nothing_is_left()
         return ran.stdout
 
     def test_a_release_s_source_is_built_and_installed_like_a_build_of_it(self) -> None:
-        alone = self.folder / "install.sh"
-        shutil.copy(INSTALLER, alone)
         version = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.MULTILINE)[1]
         archive = self.release / f"sf-mcp-{version}-source.tar.gz"
         subprocess.run(["git", "archive", "--format=tar.gz", "--output", archive, "HEAD"], cwd=ROOT, check=True)
         self.write_list()
-        said = self.built("--from-source", script=alone)
+        said = self.built()
 
         self.assertEqual(self.version(), f"sf-mcp {version}")
         self.assertIn(f"sf-mcp {version} is in {self.home}/.local/bin/sf-mcp.", said)
@@ -176,20 +178,17 @@ class FromSource(ReleaseTest):
         self.assertEqual(self.files(), [])
 
     def test_another_version_than_the_one_asked_for_is_not_built(self) -> None:
-        alone = self.folder / "install.sh"
-        shutil.copy(INSTALLER, alone)
         (self.release / "sf-mcp-1.2.3-source.tar.gz").write_bytes(b"")
         self.write_list()
-        said = self.refused("--from-source", "--version", "1.2.4", script=alone)
+        said = self.refused("--from-source", "--version", "1.2.4", script=self.alone)
         self.assertIn("is 1.2.3, not 1.2.4", said)
         said = self.refused("--from-source", "--version", "1.2.3")
         self.assertIn("this checkout is built as it is", said)
 
     def test_a_release_without_source(self) -> None:
-        alone = self.folder / "install.sh"
-        shutil.copy(INSTALLER, alone)
         self.publish("1.2.3")
-        self.assertIn("has no source", self.refused("--from-source", script=alone))
+        self.assertIn("has no source", self.refused("--from-source", script=self.alone))
+
 
 class Refusing(ReleaseTest):
     """Nothing is changed, nothing is left, and the message says why."""
