@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use serde::Serialize;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyArguments, query::Query};
 
 use super::{Kind, Result, Row, Store};
@@ -9,8 +10,10 @@ use super::{Kind, Result, Row, Store};
 const HOUR: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR;
 /// Rows of one INSERT. They are bound as one JSON text: SQLite and its driver look each parameter up among all before
-/// it, and a statement that is the same for all batches is prepared once.
+/// it, and a statement that is the same for all batches is prepared once. Each row is an array, as names would be read
+/// for each row again.
 const ROWS: usize = 500;
+/// Columns and their types, in the order of [`UsageEvent::row`].
 const EVENT: [(&str, &str); 9] = [
     ("id", "TEXT"),
     ("at", "BIGINT"),
@@ -22,6 +25,7 @@ const EVENT: [(&str, &str); 9] = [
     ("client", "TEXT"),
     ("era", "TEXT"),
 ];
+/// In the order of [`Added::row`].
 const SUM: [(&str, &str); 7] = [
     ("start", "BIGINT"),
     ("tool", "TEXT"),
@@ -43,7 +47,7 @@ pub const OTHER: &str = "other";
 pub const CLIENTS_A_DAY: usize = 50;
 
 /// One call that has been judged fit to be kept.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageEvent {
     /// Unique among the tenant's.
     pub id: String,
@@ -58,6 +62,22 @@ pub struct UsageEvent {
     pub client: String,
     /// The protocol's revision, or empty.
     pub era: String,
+}
+
+impl UsageEvent {
+    fn row(&self) -> impl Serialize {
+        (
+            &self.id,
+            self.at,
+            &self.tool,
+            &self.endpoint,
+            &self.status,
+            self.duration_ms,
+            self.bytes,
+            &self.client,
+            &self.era,
+        )
+    }
 }
 
 /// Whose calls they are, and where they were made.
@@ -133,7 +153,6 @@ enum Mostly {
 }
 
 /// What a batch adds to the sum of a tool, status and client in an hour or day.
-#[derive(serde::Serialize)]
 struct Added<'a> {
     start: i64,
     tool: &'a str,
@@ -142,6 +161,20 @@ struct Added<'a> {
     calls: i64,
     duration_ms: i64,
     bytes: i64,
+}
+
+impl Added<'_> {
+    fn row(&self) -> impl Serialize {
+        (
+            self.start,
+            self.tool,
+            self.status,
+            self.client,
+            self.calls,
+            self.duration_ms,
+            self.bytes,
+        )
+    }
 }
 
 impl Store {
@@ -384,26 +417,25 @@ async fn named_clients(
     Ok(named)
 }
 
-fn json(rows: &(impl serde::Serialize + ?Sized)) -> Result<String> {
-    Ok(serde_json::to_string(rows).map_err(|problem| sqlx::Error::Encode(problem.into()))?)
+fn json(rows: impl Iterator<Item = impl Serialize>) -> Result<String> {
+    let rows: Vec<_> = rows.collect();
+    Ok(serde_json::to_string(&rows).map_err(|problem| sqlx::Error::Encode(problem.into()))?)
 }
 
-/// The rows of a JSON array of objects, bound as `$number`.
+/// The rows of a JSON array of arrays, bound as `$number`, under the names of their columns.
 fn rows_of(kind: Kind, number: usize, columns: &[(&str, &str)]) -> String {
-    let listed = |one: &dyn Fn(&str, &str) -> String| {
-        let each = columns.iter().map(|(name, kind)| one(name, kind));
-        each.collect::<Vec<_>>().join(", ")
+    let columns = columns.iter().enumerate();
+    let columns: Vec<String> = columns
+        .map(|(place, (name, type_of))| match kind {
+            Kind::Sqlite => format!("value ->> {place} AS {name}"),
+            Kind::Postgres => format!("CAST(value ->> {place} AS {type_of}) AS {name}"),
+        })
+        .collect();
+    let rows = match kind {
+        Kind::Sqlite => format!("jsonb_each(${number})"),
+        Kind::Postgres => format!("jsonb_array_elements(CAST(${number} AS JSONB))"),
     };
-    match kind {
-        Kind::Sqlite => {
-            let values = listed(&|name, _| format!("value ->> '{name}' AS {name}"));
-            format!("(SELECT {values} FROM jsonb_each(${number})) AS one")
-        }
-        Kind::Postgres => {
-            let values = listed(&|name, kind| format!("{name} {kind}"));
-            format!("jsonb_to_recordset(CAST(${number} AS JSONB)) AS one ({values})")
-        }
-    }
+    format!("(SELECT {} FROM {rows}) AS one", columns.join(", "))
 }
 
 impl Store {
@@ -479,7 +511,7 @@ impl Store {
         .bind(source.member_id.map(str::to_owned))
         .bind(source.origin.word())
         .bind(now)
-        .bind(json(events)?))
+        .bind(json(events.iter().map(|event| event.row()))?))
     }
 
     async fn add_sums(
@@ -499,7 +531,7 @@ impl Store {
         )))
         .bind(source.tenant_id)
         .bind(source.origin.word())
-        .bind(json(sums)?)
+        .bind(json(sums.iter().map(Added::row))?)
         .execute(&mut **transaction)
         .await?;
         Ok(())
