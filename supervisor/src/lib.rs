@@ -50,6 +50,7 @@ pub mod scopes;
 pub mod server;
 pub mod sign_in;
 pub mod signup;
+pub mod skim;
 pub mod store;
 pub mod text;
 pub mod time_zone;

@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use super::{Answer, Inner, Note, lock};
+use crate::skim::Skim;
 
 /// Longest line a child may write, in bytes.
 const LINE: usize = 8 * 1024 * 1024;
@@ -132,37 +133,58 @@ struct Line<'a> {
     error: Option<&'a RawValue>,
 }
 
+/// How a line begins and goes on that a child writes for each result: all of it, and in this order.
+const BEGIN: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
+const RESULT: &[u8] = br#","result":"#;
+const END: &[u8] = b"}\n";
+
+/// Takes a result out of a line of that form, without reading it. It ends where the line does and no earlier, so that
+/// its client's envelope holds whatever it says; what it says is between the child and that client.
+fn result(line: &[u8]) -> Option<(u64, &[u8])> {
+    let rest = line.strip_prefix(BEGIN)?.strip_suffix(END)?;
+    let comma = memchr::memchr(b',', rest)?;
+    let (id, rest) = rest.split_at(comma);
+    let result = rest.strip_prefix(RESULT)?;
+    let is_number = id.first().is_some_and(|first| matches!(first, b'1'..=b'9'));
+    let id = std::str::from_utf8(id).ok()?.parse().ok()?;
+    let is_object = result.starts_with(b"{") && Skim::of(result).closes_at_end;
+    (is_number && is_object).then_some((id, result))
+}
+
 pub(super) fn deliver(text: &Bytes, inner: &Inner) {
+    if let Some((id, raw)) = result(text) {
+        return answer(inner, Some(id), Answer::Result(text.slice_ref(raw)));
+    }
     let Ok(line) = serde_json::from_slice::<Line<'_>>(text) else {
         dropped("not JSON");
         return;
     };
     let part = |raw: &RawValue| text.slice_ref(raw.get().as_bytes());
     if let Some(id) = line.id.filter(|_| line.method.is_none()) {
-        let waiting = id
-            .get()
-            .parse()
-            .ok()
-            .and_then(|id: u64| lock(&inner.waiting).remove(&id));
-        let answer = match (line.result, line.error) {
-            (Some(result), None) => Answer::Result(part(result)),
-            (None, Some(error)) => Answer::Error(part(error)),
-            _ => return dropped("neither result nor error"),
+        let id = id.get().parse().ok();
+        return match (line.result, line.error) {
+            (Some(result), None) => answer(inner, id, Answer::Result(part(result))),
+            (None, Some(error)) => answer(inner, id, Answer::Error(part(error))),
+            _ => dropped("neither result nor error"),
         };
-        match waiting {
-            Some(mut waiting) => {
-                // Free before its client can ask again.
-                drop(waiting.place.take());
-                waiting.speaker.answer(answer);
-            }
-            // Cancelled meanwhile, or never asked.
-            None => dropped("nobody asked"),
-        }
-        return;
     }
     match (line.id, line.method, line.params) {
         (None, Some(method), Some(params)) => note(inner, &method, part(params)),
         _ => dropped("a request"),
+    }
+}
+
+/// Hands an answer to the call with that id.
+fn answer(inner: &Inner, id: Option<u64>, answer: Answer) {
+    let waiting = id.and_then(|id| lock(&inner.waiting).remove(&id));
+    match waiting {
+        Some(mut waiting) => {
+            // Free before its client can ask again.
+            drop(waiting.place.take());
+            waiting.speaker.answer(answer);
+        }
+        // Cancelled meanwhile, or never asked.
+        None => dropped("nobody asked"),
     }
 }
 
@@ -224,6 +246,26 @@ mod tests {
             let (found, last) = lines(pieces);
             assert_eq!(found, ["one\n", "two\n", "\n", "three\n"]);
             assert_eq!(last, Piece::Taken);
+        }
+    }
+
+    #[test]
+    fn a_result_is_taken_out_where_it_alone_is_said() {
+        let line = |rest: &str| format!("{{\"jsonrpc\":\"2.0\",\"id\":{rest}\n");
+        let said = line(r#"17,"result":{"a":["}"]}}"#);
+        assert_eq!(result(said.as_bytes()), Some((17, &br#"{"a":["}"]}"#[..])));
+        for rest in [
+            r#"17,"result":{},"id":18}"#,
+            r#"17,"result":{},"error":{}}"#,
+            r#"17,"result":{}},{}"#,
+            r#"17,"result":7}"#,
+            r#"17,"result":{"}"#,
+            r#"17,"error":{}}"#,
+            r#"017,"result":{}}"#,
+            r#""17","result":{}}"#,
+            r#"17"#,
+        ] {
+            assert_eq!(result(line(rest).as_bytes()), None, "{rest}");
         }
     }
 

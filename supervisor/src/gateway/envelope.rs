@@ -7,9 +7,11 @@ use std::{borrow::Cow, fmt};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{self, MapAccess, SeqAccess, Visitor},
+    de::{self, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
+
+use crate::skim::Skim;
 
 /// Values nest no deeper, as the child reads them with a recursion limit too.
 const DEPTH: usize = 100;
@@ -17,8 +19,6 @@ const DEPTH: usize = 100;
 const MEMBERS: usize = 200;
 /// Bytes of an id.
 const ID: usize = 256;
-/// Digits in a row from which on a number may be larger than any that is read, with an exponent or without.
-const DIGITS: usize = 300;
 
 /// A JSON object with the order and text of its members. A name that occurs twice is refused: two readers could take
 /// different ones.
@@ -191,7 +191,7 @@ pub enum Malformed {
     #[error("a batch is not supported; send one message at a time")]
     Batch,
     #[error("{0}")]
-    Envelope(&'static str),
+    Envelope(Cow<'static, str>),
 }
 
 /// What a client sent.
@@ -212,41 +212,72 @@ impl<'a> Message<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let text =
             std::str::from_utf8(body).map_err(|problem| Malformed::Syntax(problem.to_string()))?;
-        let look = Look::at(body);
-        if look.depth > DEPTH {
+        let skim = Skim::of(body);
+        if skim.depth > DEPTH {
             return Err(Malformed::Depth);
         }
         if text.trim_start().starts_with('[') {
             return Err(Malformed::Batch);
         }
         let syntax = |problem: serde_json::Error| Malformed::Syntax(problem.to_string());
-        if look.is_doubtful {
+        if skim.is_doubtful {
             serde_json::from_str::<Readable>(text).map_err(syntax)?;
         }
-        message(&serde_json::from_str(text).map_err(syntax)?, body.len())
+        match serde_json::from_str(text) {
+            Ok(envelope) => message(envelope, body.len()),
+            // It is JSON, but no envelope.
+            Err(problem) if serde_json::from_str::<IgnoredAny>(text).is_ok() => {
+                Err(Malformed::Envelope(problem.to_string().into()))
+            }
+            Err(problem) => Err(syntax(problem)),
+        }
     }
 }
 
 /// The members that are read; others are dropped.
-fn message<'a>(envelope: &Object<'a>, length: usize) -> Result<Message<'a>, Malformed> {
-    let wrong = Malformed::Envelope;
-    if envelope.read("jsonrpc") != Some("\"2.0\"") {
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow, default)]
+    jsonrpc: Raw<'a>,
+    #[serde(borrow, default)]
+    id: Raw<'a>,
+    #[serde(borrow, default)]
+    method: Raw<'a>,
+    #[serde(borrow, default, deserialize_with = "params")]
+    params: Object<'a>,
+}
+
+/// A member's text, whatever it is; `None` where it is not said.
+#[derive(Default)]
+struct Raw<'a>(Option<&'a str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = <&RawValue>::deserialize(deserializer)?;
+        Ok(Self(Some(raw.get())))
+    }
+}
+
+fn params<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Object<'de>, D::Error> {
+    Object::deserialize(deserializer)
+        .map_err(|problem| de::Error::custom(format_args!("`params` cannot be read: {problem}")))
+}
+
+fn message(envelope: Envelope<'_>, length: usize) -> Result<Message<'_>, Malformed> {
+    let wrong = |words: &'static str| Malformed::Envelope(words.into());
+    if envelope.jsonrpc.0 != Some("\"2.0\"") {
         return Err(wrong("`jsonrpc` must be \"2.0\""));
     }
-    let method = envelope.read("method").ok_or_else(|| {
+    let method = envelope.method.0.ok_or_else(|| {
         wrong("`method` is missing; only requests and notifications are taken here")
     })?;
-    let method: Name<'a> =
+    let method: Name<'_> =
         serde_json::from_str(method).map_err(|_| wrong("`method` must be a string"))?;
-    let id = envelope.read("id");
+    let id = envelope.id.0;
     if id.is_some_and(|id| !is_id(id)) {
         return Err(wrong("`id` must be a short string or an integer"));
     }
-    let params = match envelope.read("params") {
-        Some(raw) => Object::parse(raw)
-            .map_err(|_| wrong("`params` must be an object that names nothing twice"))?,
-        None => Object::default(),
-    };
+    let params = envelope.params;
     let meta = match params.read("_meta") {
         Some(raw) => Some(
             Object::parse(raw)
@@ -272,45 +303,6 @@ fn is_id(raw: &str) -> bool {
                 .unwrap_or(raw)
                 .bytes()
                 .all(|byte| byte.is_ascii_digit()))
-}
-
-/// What can be told of a text without parsing it.
-#[derive(Debug, Default)]
-struct Look {
-    /// How deep its values nest.
-    depth: usize,
-    /// It may hold what a reader who keeps values refuses: numbers beyond all bounds, halves of characters.
-    is_doubtful: bool,
-}
-
-impl Look {
-    fn at(text: &[u8]) -> Self {
-        let mut look = Self::default();
-        let (mut now, mut digits, mut in_string, mut escaped) = (0_usize, 0_usize, false, false);
-        for byte in text {
-            digits = match byte {
-                b'0'..=b'9' => digits.saturating_add(1),
-                b'e' | b'E' if digits > 0 => usize::MAX,
-                _ => 0,
-            };
-            match (in_string, byte) {
-                (true, _) if escaped => {
-                    look.is_doubtful |= *byte == b'u';
-                    escaped = false;
-                }
-                (true, b'\\') => escaped = true,
-                (true | false, b'"') => in_string = !in_string,
-                (false, b'{' | b'[') => {
-                    now += 1;
-                    look.depth = look.depth.max(now);
-                }
-                (false, b'}' | b']') => now = now.saturating_sub(1),
-                (false, _) => look.is_doubtful |= digits > DIGITS,
-                _ => {}
-            }
-        }
-        look
-    }
 }
 
 /// A text whose every value can be read, though none is kept.
@@ -474,11 +466,6 @@ mod tests {
             "x".repeat(1000)
         );
         assert!(parse(&long).is_err());
-    }
-
-    #[test]
-    fn brackets_in_strings_do_not_nest() {
-        assert_eq!(Look::at(br#"{"a":"[[[[\"[[","b":[1]}"#).depth, 2);
     }
 
     #[test]
