@@ -29,6 +29,10 @@ const TOKEN_LIFE: Duration = Duration::from_secs(6);
 /// How long a child that nobody asks lives, in seconds.
 const IDLE: u64 = 2;
 
+/// Restarts for each call that may be lost at one: the system resets a connection that it accepts between a replica's last
+/// look and the closing of its port.
+const RESTARTS_PER_LOST: usize = 100;
+
 /// What a run is asked for by the environment.
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -111,6 +115,12 @@ async fn after_a_long_run_everything_is_as_it_was() {
             all + perhaps
         ));
     }
+    if tally.lost() * RESTARTS_PER_LOST > trouble.restarted {
+        wrong.push(format!("{} calls were lost at restarts", tally.lost()));
+    }
+    if !wrong.is_empty() || tally.lost() > 0 {
+        eprintln!("nginx said:\n{}", unusual(&scaled.nginx.errors()));
+    }
     let count = wrong.len();
     wrong.truncate(20);
     assert!(
@@ -119,6 +129,17 @@ async fn after_a_long_run_everything_is_as_it_was() {
     );
     // Or nothing was tried.
     assert!(tally.good * 2 > tally.counted(), "{tally:?}");
+}
+
+/// The last lines of nginx's log, but for those about a replica that is away: another one has the call then.
+fn unusual(log: &str) -> String {
+    let lines = log.lines().rev();
+    let mut lines: Vec<&str> = lines
+        .filter(|line| !line.contains("connect() failed"))
+        .take(20)
+        .collect();
+    lines.reverse();
+    lines.join("\n")
 }
 
 async fn started(plan: Plan) -> ScaledOut {
