@@ -38,16 +38,14 @@ impl Skim {
                         closed.get_or_insert(at);
                     }
                 }
-                b'"' => match string(&text[at + 1..]) {
-                    Some(string) => {
-                        skim.is_doubtful |= string.has_numbered;
-                        at += string.length;
-                    }
-                    None => {
+                b'"' => {
+                    let Some(text) = string(&text[at + 1..]) else {
                         skim.is_doubtful = true;
                         return skim;
-                    }
-                },
+                    };
+                    skim.is_doubtful |= text.has_numbered;
+                    at += text.length;
+                }
                 _ => {}
             }
             digits = 0;
@@ -78,9 +76,6 @@ fn string(text: &[u8]) -> Option<Text> {
         }
         has_numbered |= *text.get(at + 1)? == b'u';
         at += 2;
-        if at > text.len() {
-            return None;
-        }
     }
 }
 

@@ -263,7 +263,7 @@ mod tests {
             r#"17,"error":{}}"#,
             r#"017,"result":{}}"#,
             r#""17","result":{}}"#,
-            r#"17"#,
+            "17",
         ] {
             assert_eq!(result(line(rest).as_bytes()), None, "{rest}");
         }
