@@ -26,9 +26,6 @@ pub(super) struct Load {
     pub(super) seed: u64,
 }
 
-/// nginx had no answer: the call met a replica just as that closed its port, and nobody knows what became of it.
-pub(super) const LOST: &str = "lost_at_restart";
-
 /// What became of calls.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
@@ -78,13 +75,11 @@ impl Tally {
         self.left + self.before_counting()
     }
 
-    pub(super) fn lost(&self) -> usize {
-        self.failures.get(LOST).copied().unwrap_or_default()
-    }
-
     fn before_counting(&self) -> usize {
-        let refused = self.failures.get("database_unavailable").copied();
-        refused.unwrap_or_default() + self.lost()
+        self.failures
+            .get("database_unavailable")
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Customers that are not there once.
@@ -159,8 +154,6 @@ impl Call {
         };
         if told.status == 503 && answer["code"] == "database_unavailable" {
             tally.fail("database_unavailable", told);
-        } else if told.status == 502 && answer["error"]["data"]["reason"] == "ended" {
-            tally.fail(LOST, told);
         } else if told.status != 200 || answer["id"] != self.id {
             tally.wrong.push(said());
         } else if let Some(reason) = answer["error"]["data"]["reason"].as_str() {
