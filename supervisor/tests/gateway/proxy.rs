@@ -213,8 +213,8 @@ async fn names_that_occur_twice_and_deep_nesting_are_refused() {
     let token = company(&scripted.service, "owner@example.com").await;
     let deep = |levels: usize| format!("{{\"x\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
     for (body, code) in [
-        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/list"}"#.to_owned(), "-32700"),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}"#.to_owned(), "-32700"),
+        (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"tools/list"}"#.to_owned(), "-32600"),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"tools/list","method":"tools/call"}"#.to_owned(), "-32600"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","n\u0061me":"write"}}"#.to_owned(), "-32600"),
         (r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","_meta":{},"_meta":{}}}"#.to_owned(), "-32600"),
         (named("1", "echo", &deep(98)), "-32700"),
