@@ -40,7 +40,6 @@ impl Skim {
                 }
                 b'"' => {
                     let Some(text) = string(&text[at + 1..]) else {
-                        skim.is_doubtful = true;
                         return skim;
                     };
                     skim.is_doubtful |= text.has_numbered;

@@ -236,6 +236,7 @@ impl<'a> Message<'a> {
 
 /// The members that are read; others are dropped.
 #[derive(Deserialize)]
+#[serde(expecting = "a message, which is an object")]
 struct Envelope<'a> {
     #[serde(borrow, default)]
     jsonrpc: Raw<'a>,
@@ -439,6 +440,29 @@ mod tests {
             "]".repeat(5000)
         );
         assert_eq!(parse(&deep).unwrap_err(), Malformed::Depth);
+    }
+
+    #[test]
+    fn what_is_json_but_no_envelope_is_told_so() {
+        for (body, words) in [
+            ("7", "expected a message, which is an object"),
+            (r#"{"id":1,"id":2}"#, "duplicate field `id`"),
+            (
+                r#"{"jsonrpc":"2.0","method":"a","params":7}"#,
+                "`params` cannot be read: invalid type: integer `7`, expected an object",
+            ),
+            (
+                r#"{"jsonrpc":"2.0","method":"a","params":{"x":1,"x":2}}"#,
+                "`params` cannot be read: `x` occurs twice",
+            ),
+        ] {
+            let problem = parse(body).unwrap_err();
+            assert!(matches!(problem, Malformed::Envelope(_)), "{problem:?}");
+            assert!(problem.to_string().contains(words), "{problem}");
+        }
+        for body in ["{", r#"{"jsonrpc":"2.0","params":{"a":}}"#] {
+            assert!(matches!(parse(body), Err(Malformed::Syntax(_))), "{body}");
+        }
     }
 
     #[test]
