@@ -28,6 +28,23 @@ fn a_notification_before_the_first_request_is_ignored() {
 }
 
 #[test]
+fn a_result_stands_in_its_line_as_a_hosting_service_takes_it_out() {
+    let home = Home::new();
+    let mut client = Serve::signed_out(&home).start();
+
+    for method in ["server/discover", "tools/list"] {
+        let id = client.send(method, json!({}));
+        let line = client.line(id);
+
+        // Another form is read as well, but each call takes longer then.
+        let begin = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{"#);
+        assert!(line.starts_with(&begin), "{line}");
+        let result = &line.trim_end()[begin.len() - 1..line.trim_end().len() - 1];
+        assert!(serde_json::from_str::<Value>(result).is_ok(), "{result}");
+    }
+}
+
+#[test]
 fn a_cancelled_probe_may_be_followed_by_a_handshake() {
     let home = Home::new();
     let mut client = Serve::signed_out(&home).start();

@@ -133,7 +133,8 @@ struct Line<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// How a line begins and goes on that a child writes for each result: all of it, and in this order.
+/// What stands around the id and the result in a line of sf-mcp, in this order and with nothing else; its tests hold it to
+/// that.
 const BEGIN: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
 const RESULT: &[u8] = br#","result":"#;
 const END: &[u8] = b"}\n";
