@@ -4,7 +4,7 @@ use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 
-use super::{Result, Row};
+use super::{Kind, Result, Row};
 
 /// Rows of one INSERT; times the columns of a table it stays below what databases bind.
 const ROWS: usize = 200;
@@ -103,7 +103,7 @@ async fn insert(table: &Table, part: &[Row], to: &mut AnyConnection) -> Result<(
     if part.is_empty() {
         return Ok(());
     }
-    let values = rows(part.len(), table.columns.len());
+    let values = rows(kind(to), 1, part.len(), table.columns.len());
     let statement = format!(
         "INSERT INTO \"{}\" ({}) VALUES {values}",
         table.name,
@@ -121,6 +121,13 @@ async fn insert(table: &Table, part: &[Row], to: &mut AnyConnection) -> Result<(
     }
     query.execute(to).await?;
     Ok(())
+}
+
+fn kind(connection: &AnyConnection) -> Kind {
+    match connection.backend_name() {
+        "SQLite" => Kind::Sqlite,
+        _ => Kind::Postgres,
+    }
 }
 
 pub(super) async fn empty(table: &Table, connection: &mut AnyConnection) -> Result<()> {
@@ -177,10 +184,15 @@ impl Table {
     }
 }
 
-/// `($1, $2), ($3, $4)`: placeholders for so many rows.
-fn rows(count: usize, columns: usize) -> String {
+/// `($1, $2), ($3, $4)`: placeholders for so many rows, counted from `first`. On SQLite they have no names, or it would
+/// look each up among all before it; so nothing else is bound after them.
+pub(super) fn rows(kind: Kind, first: usize, count: usize, columns: usize) -> String {
+    if kind == Kind::Sqlite {
+        let row = format!("({})", vec!["?"; columns].join(", "));
+        return vec![row; count].join(", ");
+    }
     let row = |row: usize| {
-        let values = (1..=columns).map(|column| format!("${}", row * columns + column));
+        let values = (0..columns).map(|column| format!("${}", first + row * columns + column));
         format!("({})", values.collect::<Vec<_>>().join(", "))
     };
     (0..count).map(row).collect::<Vec<_>>().join(", ")
@@ -188,8 +200,11 @@ fn rows(count: usize, columns: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::{Kind, rows};
+
     #[test]
     fn placeholders_are_counted_on() {
-        assert_eq!(super::rows(2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(rows(Kind::Postgres, 3, 2, 2), "($3, $4), ($5, $6)");
+        assert_eq!(rows(Kind::Sqlite, 3, 2, 2), "(?, ?), (?, ?)");
     }
 }
