@@ -134,7 +134,7 @@ enum Next {
     /// The days after this one.
     Days(i64),
     /// The calls after this one.
-    Events(String),
+    Events(i64, String),
 }
 
 /// The object, and in it the figures day by day and the single calls page by page: there may be millions.
@@ -174,20 +174,20 @@ async fn piece(
                 Some(day) => (listed(&days, after == i64::MIN), Some(Next::Days(day))),
                 None => (
                     "],\"usage_events\":[".to_owned(),
-                    Some(Next::Events(String::new())),
+                    Some(Next::Events(i64::MIN, String::new())),
                 ),
             }
         }
-        Next::Events(after) => {
-            let (ids, events): (Vec<_>, Vec<_>) = (app.store)
-                .events_of(tenant_id, &after, PAGE)
+        Next::Events(at, id) => {
+            let (keys, events): (Vec<_>, Vec<_>) = (app.store)
+                .events_of(tenant_id, (at, &id), PAGE)
                 .await?
                 .into_iter()
                 .unzip();
-            match ids.last() {
-                Some(last) => (
-                    listed(&events, after.is_empty()),
-                    Some(Next::Events(last.clone())),
+            match keys.into_iter().next_back() {
+                Some((last_at, last_id)) => (
+                    listed(&events, id.is_empty()),
+                    Some(Next::Events(last_at, last_id)),
                 ),
                 None => ("]}".to_owned(), None),
             }

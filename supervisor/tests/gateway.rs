@@ -215,7 +215,7 @@ async fn a_hosted_child_gets_its_tokens_over_its_private_line() {
     service.stop().await;
     assert!(read("status").is_err(), "the child has ended and is reaped");
     let store = Store::connect(&around.database.url).await.unwrap();
-    let events = store.events_of(&tenant_id, "", 10).await.unwrap();
+    let events = store.events_of(&tenant_id, (0, ""), 10).await.unwrap();
     let of = |status| events.iter().find(|(_, event)| event["status"] == status);
     let (_, event) = of("ok").unwrap();
     assert_eq!(event["endpoint"], "GET /v1/jobs", "{events:?}");

@@ -143,17 +143,17 @@ async fn the_check_turns_green_at_the_first_call_that_goes_well() {
             check["text"].as_str().unwrap().to_owned(),
         )
     };
-    let called = async |id: &str, status: &str| {
+    let called = async |id: &str, status: &'static str| {
         let event = UsageEvent {
             id: id.to_owned(),
             at: service.app.clock.now(),
-            tool: "get_dispatch_board".to_owned(),
+            tool: "get_dispatch_board",
             endpoint: String::new(),
-            status: status.to_owned(),
+            status,
             duration_ms: 1,
             bytes: 1,
             client: "claude-ai/1.2".to_owned(),
-            era: String::new(),
+            era: "".into(),
         };
         let source = UsageSource {
             tenant_id: &owner.tenant_id,

@@ -26,20 +26,20 @@ async fn text(answer: Response) -> String {
     answer.text().await.unwrap()
 }
 
-async fn called(store: &Store, tenant_id: &str, at: i64, calls: &[(&str, i64)]) {
+async fn called(store: &Store, tenant_id: &str, at: i64, calls: &[(&'static str, i64)]) {
     let events: Vec<UsageEvent> = calls
         .iter()
         .enumerate()
         .map(|(number, (status, duration_ms))| UsageEvent {
             id: format!("{at}-{number}"),
             at: at + i64::try_from(number).unwrap(),
-            tool: "get_dispatch_board".to_owned(),
+            tool: "get_dispatch_board",
             endpoint: "GET /v1/jobs".to_owned(),
-            status: (*status).to_owned(),
+            status,
             duration_ms: *duration_ms,
             bytes: 1,
             client: "claude-ai/1.2".to_owned(),
-            era: String::new(),
+            era: "".into(),
         })
         .collect();
     let source = UsageSource {

@@ -183,13 +183,13 @@ fn event(now: i64) -> UsageEvent {
     UsageEvent {
         id: ids::new("req").unwrap(),
         at: now,
-        tool: "get_dispatch_board".to_owned(),
+        tool: "get_dispatch_board",
         endpoint: String::new(),
-        status: "ok".to_owned(),
+        status: "ok",
         duration_ms: 240,
         bytes: 18_000,
         client: "claude-ai/1.0".to_owned(),
-        era: "2025-11-25".to_owned(),
+        era: "2025-11-25".into(),
     }
 }
 

@@ -94,11 +94,11 @@ impl Meter {
             at: self.clock.now(),
             tool: tool(message),
             endpoint: String::new(),
-            status: String::new(),
+            status: "",
             duration_ms: 0,
             bytes: 0,
             client: client(era, message, headers),
-            era: era.word().to_owned(),
+            era: era.word().into(),
         };
         let token = Arc::clone(&asked.grant.token);
         Exchanged {
@@ -149,7 +149,7 @@ impl Exchanged {
             return;
         };
         let took = self.began.elapsed();
-        word(status).clone_into(&mut noted.event.status);
+        noted.event.status = word(status);
         noted.event.duration_ms = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
         noted.event.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         if let Some(span) = self.span.take() {
@@ -201,12 +201,14 @@ fn word(status: Status) -> &'static str {
 
 /// The tool's name, or the method's, as events spell it. What does not exist has no name here: it is a stranger's text,
 /// and sums must not grow by it.
-pub(super) fn tool(message: &Message<'_>) -> String {
-    match message.method.as_ref() {
-        "tools/call" => event::known_tool(message.params.text("name").unwrap_or_default()),
-        method if SHARED.contains(&method) => method.replace('/', "_"),
-        _ => OTHER.to_owned(),
+pub(super) fn tool(message: &Message<'_>) -> &'static str {
+    static METHODS: LazyLock<[(&str, String); SHARED.len()]> =
+        LazyLock::new(|| SHARED.map(|method| (method, method.replace('/', "_"))));
+    if message.method == "tools/call" {
+        return event::known_tool(&message.params.text("name").unwrap_or_default());
     }
+    let method = (METHODS.iter()).find(|(method, _)| *method == message.method);
+    method.map_or(OTHER, |(_, name)| name)
 }
 
 /// `name/version` as the client says it in the request, or the product that its User-Agent begins with.
@@ -280,10 +282,12 @@ async fn gather(
 async fn record(store: &Store, clock: &Clock, batch: &mut Vec<Noted>) {
     let mut groups = HashMap::<String, (Arc<Token>, Vec<UsageEvent>)>::new();
     for noted in batch.drain(..) {
-        let (_, events) = groups
-            .entry(noted.token.id.clone())
-            .or_insert_with(|| (noted.token, Vec::new()));
-        events.push(noted.event);
+        if let Some((_, events)) = groups.get_mut(&noted.token.id) {
+            events.push(noted.event);
+        } else {
+            let id = noted.token.id.clone();
+            groups.insert(id, (noted.token, vec![noted.event]));
+        }
     }
     batch.shrink_to(BATCH);
     let groups: Vec<_> = groups.into_values().collect();

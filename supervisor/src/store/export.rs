@@ -28,34 +28,35 @@ impl Store {
             .collect()
     }
 
-    /// Single calls in the order of their ids, those after `after`; as many as `limit`.
+    /// Single calls with their times and ids, in the order of these, those after `after`; as many as `limit`.
     pub async fn events_of(
         &self,
         tenant_id: &str,
-        after: &str,
+        (at, id): (i64, &str),
         limit: i64,
-    ) -> Result<Vec<(String, Value)>> {
+    ) -> Result<Vec<((i64, String), Value)>> {
         let rows = sqlx::query(
             "SELECT id, token_id, member_id, at, tool, endpoint, status, duration_ms, bytes, client, era, origin, \
-             received_at FROM usage_events WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+             received_at FROM usage_events WHERE tenant_id = $1 AND (at, id) > ($2, $3) ORDER BY at, id LIMIT $4",
         )
         .bind(tenant_id)
-        .bind(after)
+        .bind(at)
+        .bind(id)
         .bind(limit)
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
             .map(|row| {
-                let id = text(row, "id")?;
+                let (at, id) = (number(row, "at")?, text(row, "id")?);
                 let event = json!({
                     "id": id, "token_id": row.try_get::<Option<String>, _>("token_id")?,
-                    "member_id": row.try_get::<Option<String>, _>("member_id")?, "at": number(row, "at")?,
+                    "member_id": row.try_get::<Option<String>, _>("member_id")?, "at": at,
                     "tool": text(row, "tool")?, "endpoint": text(row, "endpoint")?, "status": text(row, "status")?,
                     "duration_ms": number(row, "duration_ms")?, "bytes": number(row, "bytes")?,
                     "client": text(row, "client")?, "era": text(row, "era")?, "origin": text(row, "origin")?,
                     "received_at": number(row, "received_at")?,
                 });
-                Ok((id, event))
+                Ok(((at, id), event))
             })
             .collect()
     }

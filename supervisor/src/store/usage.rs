@@ -1,6 +1,9 @@
 //! Calls: the events themselves for a while, their sums by hour and day for good.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+};
 
 use serde::Serialize;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction, any::AnyArguments, query::Query};
@@ -9,21 +12,25 @@ use super::{Kind, Result, Row, Store};
 
 const HOUR: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR;
-/// Rows of one INSERT. They are bound as one JSON text: SQLite and its driver look each parameter up among all before
-/// it, and a statement that is the same for all batches is prepared once. Each row is an array, as names would be read
-/// for each row again.
+/// Rows of one INSERT. They are bound as one JSON text: a text for each value would be copied several times on its way,
+/// and SQLite and its driver look each parameter up among all before it. Rows are arrays, as names would be read for
+/// each row again.
 const ROWS: usize = 500;
-/// Columns and their types, in the order of [`UsageEvent::row`].
-const EVENT: [(&str, &str); 9] = [
-    ("id", "TEXT"),
-    ("at", "BIGINT"),
+/// Columns and their types, in the order of [`Group::row`]; what many calls have in common is said and read once.
+const GROUP: [(&str, &str); 6] = [
     ("tool", "TEXT"),
     ("endpoint", "TEXT"),
     ("status", "TEXT"),
-    ("duration_ms", "BIGINT"),
-    ("bytes", "BIGINT"),
     ("client", "TEXT"),
     ("era", "TEXT"),
+    ("calls", "JSONB"),
+];
+/// In the order of [`UsageEvent::row`].
+const EVENT: [(&str, &str); 4] = [
+    ("id", "TEXT"),
+    ("at", "BIGINT"),
+    ("duration_ms", "BIGINT"),
+    ("bytes", "BIGINT"),
 ];
 /// In the order of [`Added::row`].
 const SUM: [(&str, &str); 7] = [
@@ -49,33 +56,57 @@ pub const CLIENTS_A_DAY: usize = 50;
 /// One call that has been judged fit to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageEvent {
-    /// Unique among the tenant's.
+    /// Unique among the tenant's of that moment.
     pub id: String,
     pub at: i64,
-    pub tool: String,
+    pub tool: &'static str,
     /// As `GET /v1/jobs/{id}`, or empty.
     pub endpoint: String,
-    pub status: String,
+    pub status: &'static str,
     pub duration_ms: i64,
     pub bytes: i64,
     /// As `claude-ai/1.2`, or empty.
     pub client: String,
     /// The protocol's revision, or empty.
-    pub era: String,
+    pub era: Cow<'static, str>,
 }
 
 impl UsageEvent {
     fn row(&self) -> impl Serialize {
+        (&self.id, self.at, self.duration_ms, self.bytes)
+    }
+
+    fn group(&self) -> Group<'_> {
+        Group {
+            tool: self.tool,
+            endpoint: &self.endpoint,
+            status: self.status,
+            client: &self.client,
+            era: &self.era,
+        }
+    }
+}
+
+/// What calls may have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group<'a> {
+    tool: &'a str,
+    endpoint: &'a str,
+    status: &'a str,
+    client: &'a str,
+    era: &'a str,
+}
+
+impl Group<'_> {
+    fn row(&self, calls: &[&UsageEvent]) -> impl Serialize {
+        let calls: Vec<_> = calls.iter().map(|event| event.row()).collect();
         (
-            &self.id,
-            self.at,
-            &self.tool,
-            &self.endpoint,
-            &self.status,
-            self.duration_ms,
-            self.bytes,
-            &self.client,
-            &self.era,
+            self.tool,
+            self.endpoint,
+            self.status,
+            self.client,
+            self.era,
+            calls,
         )
     }
 }
@@ -311,8 +342,8 @@ impl Store {
         let mut removed = 0;
         loop {
             let some = sqlx::query(
-                "DELETE FROM usage_events WHERE tenant_id = $1 AND id IN \
-                 (SELECT id FROM usage_events WHERE tenant_id = $1 AND at < $2 LIMIT $3)",
+                "DELETE FROM usage_events WHERE tenant_id = $1 AND (at, id) IN \
+                 (SELECT at, id FROM usage_events WHERE tenant_id = $1 AND at < $2 LIMIT $3)",
             )
             .bind(tenant_id)
             .bind(before)
@@ -422,20 +453,24 @@ fn json(rows: impl Iterator<Item = impl Serialize>) -> Result<String> {
     Ok(serde_json::to_string(&rows).map_err(|problem| sqlx::Error::Encode(problem.into()))?)
 }
 
-/// The rows of a JSON array of arrays, bound as `$number`, under the names of their columns.
-fn rows_of(kind: Kind, number: usize, columns: &[(&str, &str)]) -> String {
+/// The elements of a JSON array, as the column `value`.
+fn elements(kind: Kind, array: &str) -> String {
+    match kind {
+        Kind::Sqlite => format!("jsonb_each({array})"),
+        Kind::Postgres => format!("jsonb_array_elements(CAST({array} AS JSONB))"),
+    }
+}
+
+/// The elements of a JSON array under the names of columns.
+fn columns(kind: Kind, array: &str, columns: &[(&str, &str)]) -> String {
     let columns = columns.iter().enumerate();
-    let columns: Vec<String> = columns
-        .map(|(place, (name, type_of))| match kind {
-            Kind::Sqlite => format!("value ->> {place} AS {name}"),
-            Kind::Postgres => format!("CAST(value ->> {place} AS {type_of}) AS {name}"),
-        })
-        .collect();
-    let rows = match kind {
-        Kind::Sqlite => format!("jsonb_each(${number})"),
-        Kind::Postgres => format!("jsonb_array_elements(CAST(${number} AS JSONB))"),
-    };
-    format!("(SELECT {} FROM {rows}) AS one", columns.join(", "))
+    let columns = columns.map(|(place, (name, type_of))| match (kind, *type_of) {
+        (Kind::Sqlite, "JSONB") => format!("jsonb_extract({array}, '$[{place}]') AS {name}"),
+        (Kind::Sqlite, _) => format!("{array} ->> {place} AS {name}"),
+        (Kind::Postgres, "JSONB") => format!("{array} -> {place} AS {name}"),
+        (Kind::Postgres, _) => format!("CAST({array} ->> {place} AS {type_of}) AS {name}"),
+    });
+    columns.collect::<Vec<_>>().join(", ")
 }
 
 impl Store {
@@ -449,10 +484,10 @@ impl Store {
     ) -> Result<Option<usize>> {
         let mut kept = Vec::new();
         for (source, events) in batches {
-            let events: BTreeMap<&str, &UsageEvent> = events
+            let events: BTreeMap<_, &UsageEvent> = events
                 .iter()
                 .rev()
-                .map(|event| (event.id.as_str(), event))
+                .map(|event| (key(event), event))
                 .collect();
             let events: Vec<&UsageEvent> = events.into_values().collect();
             for part in events.chunks(ROWS) {
@@ -466,9 +501,11 @@ impl Store {
                     continue;
                 }
                 let rows = insert.fetch_all(&mut **transaction).await?;
-                let new = rows.iter().map(|row| row.try_get("id"));
-                let new: HashSet<String> = new.collect::<std::result::Result<_, _>>()?;
-                kept.extend(part.iter().filter(|event| new.contains(&event.id)));
+                let new = rows
+                    .iter()
+                    .map(|row| Ok((row.try_get("at")?, row.try_get("id")?)));
+                let new: HashSet<(i64, &str)> = new.collect::<Result<_>>()?;
+                kept.extend(part.iter().filter(|event| new.contains(&key(event))));
             }
         }
         if let (Some((source, _)), false) = (batches.first(), kept.is_empty()) {
@@ -486,7 +523,7 @@ impl Store {
         Ok(Some(kept.len()))
     }
 
-    /// Adds those events that are not there yet; repeated ones are told from new ones by the ids that come back.
+    /// Adds those events that are not there yet; repeated ones are told from new ones by the keys that come back.
     fn insert_events(
         &self,
         source: UsageSource<'_>,
@@ -494,24 +531,39 @@ impl Store {
         now: i64,
         mostly: Mostly,
     ) -> Result<Query<'static, Any, AnyArguments>> {
-        let rows = rows_of(self.kind, 6, &EVENT);
+        let mut groups = BTreeMap::<Group<'_>, Vec<&UsageEvent>>::new();
+        for event in events {
+            groups.entry(event.group()).or_default().push(event);
+        }
+        let groups = json(groups.iter().map(|(group, calls)| group.row(calls)))?;
+        let (of_group, of_event) = (
+            columns(self.kind, "value", &GROUP),
+            columns(self.kind, "event.value", &EVENT),
+        );
+        let (all, calls) = (elements(self.kind, "$6"), elements(self.kind, "one.calls"));
+        let order = match self.kind {
+            Kind::Sqlite => "",
+            // Others write at the same time.
+            Kind::Postgres => "ORDER BY at, id",
+        };
         let returning = match mostly {
             Mostly::New => "",
-            Mostly::Repeated => "RETURNING id",
+            Mostly::Repeated => "RETURNING at, id",
         };
         Ok(sqlx::query(AssertSqlSafe(format!(
-            "INSERT INTO usage_events (tenant_id, token_id, member_id, origin, received_at, \
-               id, at, tool, endpoint, status, duration_ms, bytes, client, era) \
-             SELECT $1, $2, $3, $4, $5, \
-               id, at, tool, endpoint, status, duration_ms, bytes, client, era FROM {rows} WHERE true \
-             ON CONFLICT (tenant_id, id) DO NOTHING {returning}"
+            "WITH one AS MATERIALIZED (SELECT {of_group} FROM {all}) \
+             INSERT INTO usage_events (tenant_id, token_id, member_id, origin, received_at, \
+               id, at, duration_ms, bytes, tool, endpoint, status, client, era) \
+             SELECT $1, $2, $3, $4, $5, {of_event}, tool, endpoint, status, client, era \
+             FROM one, {calls} AS event WHERE true {order} \
+             ON CONFLICT (tenant_id, at, id) DO NOTHING {returning}"
         )))
         .bind(source.tenant_id.to_owned())
         .bind(source.token_id.map(str::to_owned))
         .bind(source.member_id.map(str::to_owned))
         .bind(source.origin.word())
         .bind(now)
-        .bind(json(events.iter().map(|event| event.row()))?))
+        .bind(groups))
     }
 
     async fn add_sums(
@@ -521,10 +573,11 @@ impl Store {
         (table, start): (&str, &str),
         sums: &[Added<'_>],
     ) -> Result<()> {
-        let rows = rows_of(self.kind, 3, &SUM);
+        let columns = columns(self.kind, "value", &SUM);
+        let all = elements(self.kind, "$3");
         sqlx::query(AssertSqlSafe(format!(
             "INSERT INTO {table} (tenant_id, origin, {start}, tool, status, client, calls, duration_ms, bytes) \
-             SELECT $1, $2, start, tool, status, client, calls, duration_ms, bytes FROM {rows} WHERE true \
+             SELECT $1, $2, start, tool, status, client, calls, duration_ms, bytes FROM (SELECT {columns} FROM {all}) AS one WHERE true \
              ON CONFLICT (tenant_id, {start}, tool, status, client, origin) DO UPDATE SET \
                calls = {table}.calls + excluded.calls, duration_ms = {table}.duration_ms + excluded.duration_ms, \
                bytes = {table}.bytes + excluded.bytes"
@@ -536,6 +589,11 @@ impl Store {
         .await?;
         Ok(())
     }
+}
+
+/// What no two events of a tenant have in common.
+fn key(event: &UsageEvent) -> (i64, &str) {
+    (event.at, &event.id)
 }
 
 /// What the events add to the sums of their hours or days, in the order of the sums' keys.
@@ -551,11 +609,11 @@ fn summed<'a>(
         let is_named = of_day.is_some_and(|names| names.contains(client));
         let start = start_of(event.at, length);
         let client = if is_named { client } else { OTHER };
-        let key = (start, event.tool.as_str(), event.status.as_str(), client);
+        let key = (start, event.tool, event.status, client);
         let sum = sums.entry(key).or_insert(Added {
             start,
-            tool: &event.tool,
-            status: &event.status,
+            tool: event.tool,
+            status: event.status,
             client,
             calls: 0,
             duration_ms: 0,

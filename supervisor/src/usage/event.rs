@@ -68,6 +68,7 @@ pub fn judge(sent: &Value, now: i64) -> Result<UsageEvent, &'static str> {
         sent.client.unwrap_or_default(),
         sent.era.unwrap_or_default(),
     );
+    let status = (STATUSES.iter()).find(|status| **status == sent.status);
     let rules = [
         (
             is_id(&sent.id),
@@ -82,10 +83,7 @@ pub fn judge(sent: &Value, now: i64) -> Result<UsageEvent, &'static str> {
             is_tool(&sent.tool),
             "tool must be 1 to 64 lower-case letters or _",
         ),
-        (
-            STATUSES.contains(&sent.status.as_str()),
-            "status is none of the known ones",
-        ),
+        (status.is_some(), "status is none of the known ones"),
         (
             is_endpoint(&sent.endpoint),
             "endpoint must be like `GET /v1/jobs/{id}`",
@@ -102,13 +100,13 @@ pub fn judge(sent: &Value, now: i64) -> Result<UsageEvent, &'static str> {
     Ok(UsageEvent {
         id: sent.id,
         at,
-        tool: known_tool(sent.tool),
+        tool: known_tool(&sent.tool),
         endpoint: sent.endpoint,
-        status: sent.status,
+        status: status.copied().unwrap_or_default(),
         duration_ms: i64::try_from(sent.duration_ms.min(LONGEST)).unwrap_or_default(),
         bytes: i64::try_from(sent.bytes.min(LARGEST)).unwrap_or_default(),
         client,
-        era,
+        era: era.into(),
     })
 }
 
@@ -125,12 +123,9 @@ fn is_tool(text: &str) -> bool {
 }
 
 /// What sf-mcp has no tool of that name for counts as one: sums must not grow by whatever somebody sends.
-pub fn known_tool(name: String) -> String {
-    if listed().iter().any(|tool| tool.name == name) {
-        name
-    } else {
-        OTHER.to_owned()
-    }
+pub fn known_tool(name: &str) -> &'static str {
+    let tool = listed().iter().find(|tool| tool.name == name);
+    tool.map_or(OTHER, |tool| &tool.name)
 }
 
 /// A method and a path of fixed words and placeholders: a number or a name in it would be somebody's record.

@@ -67,7 +67,7 @@ async fn an_endpoint_is_counted_and_the_rest_of_the_answer_keeps_its_bytes() {
     let around = Arc::clone(&service.around);
     service.stop().await;
     let store = Store::connect(&around.database.url).await.unwrap();
-    let events = store.events_of(&tenant_id, "", 100).await.unwrap();
+    let events = store.events_of(&tenant_id, (0, ""), 100).await.unwrap();
     let endpoints = events.iter().map(|(_, event)| event["endpoint"].clone());
     let mut endpoints: Vec<Value> = endpoints.collect();
     let mut wanted = ANSWERS

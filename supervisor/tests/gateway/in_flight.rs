@@ -74,7 +74,7 @@ async fn one_call_more_than_the_tier_allows_is_refused_in_words() {
     let around = Arc::clone(&service.around);
     service.stop().await;
     let store = Store::connect(&around.database.url).await.unwrap();
-    let events = store.events_of(&tenant_id, "", 100).await.unwrap();
+    let events = store.events_of(&tenant_id, (0, ""), 100).await.unwrap();
     let of = |status| {
         events
             .iter()

@@ -341,7 +341,7 @@ async fn a_collector_that_is_gone_or_hangs_or_refuses_costs_nothing_else() {
         let stopped = stopping.elapsed();
         assert!(stopped < Duration::from_secs(8), "{endpoint}: {stopped:?}");
         let store = Store::connect(&around.database.url).await.unwrap();
-        let events = store.events_of(&tenant_id, "", 1000).await.unwrap();
+        let events = store.events_of(&tenant_id, (0, ""), 1000).await.unwrap();
         assert_eq!(events.len(), 601);
         store.close().await;
     }
