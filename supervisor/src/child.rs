@@ -7,7 +7,6 @@ use std::{
     collections::HashMap,
     io,
     path::PathBuf,
-    pin::pin,
     process::Stdio,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -22,8 +21,7 @@ use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
     net::UnixStream,
-    process::{ChildStdin, Command},
-    sync::mpsc::{self, error::TrySendError},
+    process::Command,
     time::Instant,
 };
 use tokio_util::sync::CancellationToken;
@@ -32,14 +30,14 @@ use crate::in_flight::Place;
 
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod input;
 mod output;
 mod said;
 
+use input::Input;
 pub use said::Said;
 use said::{Listener, Speaker};
 
-/// Lines that wait to be written; more callers wait for room.
-const QUEUE: usize = 256;
 /// How long a new process may take until it answers.
 const START: Duration = Duration::from_secs(10);
 /// How long it may take to end by itself, and after SIGTERM.
@@ -123,7 +121,7 @@ pub struct Child(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    lines: mpsc::Sender<Bytes>,
+    input: Input,
     waiting: Mutex<HashMap<u64, Waiting>>,
     next: AtomicU64,
     /// The process has ended, or must.
@@ -166,9 +164,9 @@ impl Child {
         let missing = || Error::NotStarted("it has no pipes".to_owned());
         let input = process.stdin.take().ok_or_else(missing)?;
         let output = process.stdout.take().ok_or_else(missing)?;
-        let (lines, queue) = mpsc::channel(QUEUE);
-        let inner = Arc::new(Inner::new(lines, process.id().unwrap_or_default()));
-        tokio::spawn(write(input, queue, Arc::clone(&inner)));
+        let (input, waiting) = Input::new(input).map_err(failed)?;
+        let inner = Arc::new(Inner::new(input, process.id().unwrap_or_default()));
+        tokio::spawn(input::write(waiting, Arc::clone(&inner)));
         tokio::spawn(output::read(output, Arc::clone(&inner)));
         // The command keeps its end of the line open until it is dropped.
         drop(command);
@@ -232,7 +230,11 @@ impl Child {
             place,
             speaker,
         };
-        lock(&inner.waiting).insert(id, waiting);
+        let is_alone = {
+            let mut all = lock(&inner.waiting);
+            all.insert(id, waiting);
+            all.len() == 1
+        };
         let mut call = Call {
             id,
             child: Arc::clone(inner),
@@ -242,7 +244,7 @@ impl Child {
         };
         let mut text = line(id);
         text.push(b'\n');
-        let sent = inner.send(text.into()).await;
+        let sent = inner.send(text, is_alone).await;
         if sent {
             call.when_left = WhenLeft::Cancel;
             Ok(call)
@@ -349,9 +351,9 @@ impl Call {
 }
 
 impl Inner {
-    fn new(lines: mpsc::Sender<Bytes>, process: u32) -> Self {
+    fn new(input: Input, process: u32) -> Self {
         Self {
-            lines,
+            input,
             waiting: Mutex::default(),
             next: AtomicU64::new(1),
             ended: CancellationToken::new(),
@@ -364,20 +366,21 @@ impl Inner {
     }
 
     /// Hands a line to the process; waits for room.
-    async fn send(&self, line: Bytes) -> bool {
+    async fn send(&self, line: Vec<u8>, is_alone: bool) -> bool {
         // The table of calls is cleared when the process ends; what comes after that would wait for ever.
         if self.ended.is_cancelled() {
             return false;
         }
-        match self.lines.try_send(line) {
-            Ok(()) => true,
-            Err(TrySendError::Closed(_)) => false,
-            Err(TrySendError::Full(line)) => tokio::select! {
-                biased;
-                () = self.ended.cancelled() => false,
-                sent = self.lines.send(line) => sent.is_ok(),
-            },
+        let sent = tokio::select! {
+            biased;
+            sent = self.input.send(line, is_alone) => sent,
+            () = self.ended.cancelled() => false,
+        };
+        if !sent && !self.closing.is_cancelled() {
+            // It reads no more, whatever else it does.
+            self.ended.cancel();
         }
+        sent
     }
 
     /// Forgets the call, and tells the child so while it is in flight.
@@ -393,7 +396,7 @@ impl Inner {
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}\n"
         );
         // A full queue means that the child is busy; it is told that much less.
-        let _ = self.lines.try_send(line.into());
+        self.input.offer(line);
     }
 }
 
@@ -414,37 +417,6 @@ impl Drop for Call {
                     child.give_up(id);
                 });
             }
-        }
-    }
-}
-
-/// Writes lines, as many at once as there are.
-async fn write(mut input: ChildStdin, mut queue: mpsc::Receiver<Bytes>, inner: Arc<Inner>) {
-    let mut batch = Vec::with_capacity(32);
-    let mut text = Vec::new();
-    let mut ended = pin!(inner.ended.cancelled());
-    let mut closing = pin!(inner.closing.cancelled());
-    loop {
-        let received = tokio::select! {
-            received = queue.recv_many(&mut batch, 32) => received,
-            () = &mut ended => return,
-            // What was taken before is written yet; whoever comes now is told that it was not.
-            () = &mut closing, if !queue.is_closed() => {
-                queue.close();
-                continue;
-            }
-        };
-        // End of input asks the process to end.
-        if received == 0 {
-            return;
-        }
-        text.clear();
-        for line in batch.drain(..) {
-            text.extend_from_slice(&line);
-        }
-        if input.write_all(&text).await.is_err() {
-            inner.ended.cancel();
-            return;
         }
     }
 }
