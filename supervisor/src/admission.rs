@@ -151,8 +151,13 @@ impl Admission {
         if self.store.kind() == Kind::Postgres {
             return Box::pin(self.admit_shared(known, counts)).await;
         }
-        let Some(known) = self.find(&known.hash).await? else {
-            return Ok(Admitted::Gone);
+        let known = if self.is_current(known, self.clock.now()) {
+            known.clone()
+        } else {
+            let Some(known) = self.find(&known.hash).await? else {
+                return Ok(Admitted::Gone);
+            };
+            known
         };
         let judged = if counts && known.tenant.suspended_at.is_none() {
             Some(self.charge(&known.tenant).await?)
@@ -169,25 +174,27 @@ impl Admission {
     }
 
     fn remembered(&self, hash: &str, now: i64) -> Option<Known> {
-        let is_shared = self.store.kind() == Kind::Postgres;
-        if !is_shared {
+        if self.store.kind() == Kind::Sqlite {
             self.ask_to_look();
         }
-        let changes = self.store.changes();
         let table = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let entry = table.get(hash)?;
-        let current = if is_shared {
-            // Nobody is refused by memory alone.
-            entry.known.tenant.suspended_at.is_none()
-        } else {
-            entry.known.changes == changes && self.is_watched()
-        };
-        let expired = (entry.known.token.expires_at).is_some_and(|expires_at| expires_at <= now);
-        if !current || expired {
+        if !self.is_current(&entry.known, now) {
             return None;
         }
         entry.used.store(now, Ordering::Relaxed);
         Some(entry.known.clone())
+    }
+
+    /// Whether what was read before still holds.
+    fn is_current(&self, known: &Known, now: i64) -> bool {
+        let current = match self.store.kind() {
+            // Nobody is refused by memory alone.
+            Kind::Postgres => known.tenant.suspended_at.is_none(),
+            Kind::Sqlite => known.changes == self.store.changes() && self.is_watched(),
+        };
+        let expired = (known.token.expires_at).is_some_and(|expires_at| expires_at <= now);
+        current && !expired
     }
 
     fn remember(
@@ -227,25 +234,27 @@ impl Admission {
     /// One process: judged and counted in memory. The day's calls of before its start are read once.
     async fn charge(&self, tenant: &Tenant) -> Result<Judged, store::Error> {
         let now = self.clock.now();
-        let (name, tier) = self.tier(tenant);
+        let (_, tier) = self.tier(tenant);
         let place = self.in_flight.take(&tenant.id, tier.in_flight);
-        let is_first = !lock(&self.spent).contains_key(&tenant.id);
-        let before = if is_first {
-            Box::pin(self.store.hosted_calls_on(&tenant.id, now)).await?
+        let judged = |spent: &mut Spent| {
+            let verdict = match &place {
+                Some(_) => spent.take(tier, now),
+                None => Verdict::TooMany,
+            };
+            spent.standing(tier, verdict, now)
+        };
+        let known = lock(&self.spent).get_mut(&tenant.id).map(judged);
+        let standing = if let Some(standing) = known {
+            standing
         } else {
-            0
+            let before = Spent {
+                day: day_of(now),
+                calls: Box::pin(self.store.hosted_calls_on(&tenant.id, now)).await?,
+                ..Spent::default()
+            };
+            let mut all = lock(&self.spent);
+            judged(all.entry(tenant.id.clone()).or_insert(before))
         };
-        let mut all = lock(&self.spent);
-        let spent = all.entry(tenant.id.clone()).or_insert(Spent {
-            day: day_of(now),
-            calls: before,
-            ..Spent::default()
-        });
-        let verdict = match &place {
-            Some(_) => spent.take(tier, now),
-            None => Verdict::TooMany,
-        };
-        let standing = spent.standing(name, tier, verdict, now);
         Ok(Judged { standing, place })
     }
 
@@ -275,7 +284,7 @@ impl Admission {
                     return Ok(Admitted::Known(current, None));
                 }
                 if self.tier(&current.tenant) == (name, tier) {
-                    let standing = Spent::default().standing(name, tier, verdict, now);
+                    let standing = Spent::default().standing(tier, verdict, now);
                     return Ok(Admitted::Known(current, Some(Judged { standing, place })));
                 }
                 known = current;
@@ -292,7 +301,7 @@ impl Admission {
             };
             let current = self.renewed(&known, holder, now);
             if let Some((spent, verdict)) = charged {
-                let standing = spent.standing(name, tier, verdict, now);
+                let standing = spent.standing(tier, verdict, now);
                 return Ok(Admitted::Known(current, Some(Judged { standing, place })));
             }
             if current.tenant.suspended_at.is_some() {

@@ -1,6 +1,18 @@
 //! Random ids. They are never reused, and nobody can guess one.
 
+use std::cell::RefCell;
+
 use crate::text::hexadecimal;
+
+/// Ids in order for which the system is asked for random bits at once: every request has one.
+const AT_ONCE: usize = 25;
+
+/// The random bits of one of them.
+type Bits = [u8; 10];
+
+thread_local! {
+    static LEFT: RefCell<Vec<Bits>> = const { RefCell::new(Vec::new()) };
+}
 
 /// `prefix_` and 128 random bits in hexadecimal.
 pub fn new(prefix: &str) -> Result<String, getrandom::Error> {
@@ -13,8 +25,20 @@ pub fn new(prefix: &str) -> Result<String, getrandom::Error> {
 pub fn in_order(prefix: &str, now: i64) -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 16];
     bytes[..6].copy_from_slice(&now.to_be_bytes()[2..]);
-    getrandom::fill(&mut bytes[6..])?;
+    bytes[6..].copy_from_slice(&bits()?);
     Ok(format!("{prefix}_{}", hexadecimal(&bytes)))
+}
+
+/// Random bits that nobody else gets.
+fn bits() -> Result<Bits, getrandom::Error> {
+    if let Some(bits) = LEFT.with_borrow_mut(Vec::pop) {
+        return Ok(bits);
+    }
+    let mut more = [Bits::default(); AT_ONCE];
+    getrandom::fill(more.as_flattened_mut())?;
+    let [first, rest @ ..] = more;
+    LEFT.with_borrow_mut(|left| left.extend_from_slice(&rest));
+    Ok(first)
 }
 
 #[cfg(test)]
@@ -35,5 +59,12 @@ mod tests {
         );
         assert_eq!(first.len(), 4 + 32);
         assert!(first < second, "{first} {second}");
+    }
+
+    #[test]
+    fn ids_of_one_moment_differ() {
+        let ids = (0..3 * super::AT_ONCE).map(|_| super::in_order("req", 1).unwrap());
+        let different: std::collections::HashSet<_> = ids.collect();
+        assert_eq!(different.len(), 3 * super::AT_ONCE);
     }
 }

@@ -31,9 +31,8 @@ pub enum Verdict {
 }
 
 /// How a tenant stands in its tier after a call was judged.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Standing {
-    pub name: String,
     pub tier: Tier,
     pub verdict: Verdict,
     /// Calls that may be made at once.
@@ -91,12 +90,11 @@ impl Spent {
     }
 
     /// What is left, once a call was judged.
-    pub fn standing(&self, name: &str, tier: Tier, verdict: Verdict, now: i64) -> Standing {
+    pub fn standing(&self, tier: Tier, verdict: Verdict, now: i64) -> Standing {
         let debt = self.debt_at(tier, now);
         let room = burst(tier) * CALL - debt;
         let day_ends_in = seconds(day_of(now) + DAY - now);
         Standing {
-            name: name.to_owned(),
             tier,
             verdict,
             left: (room / CALL).max(0),
@@ -166,7 +164,7 @@ mod tests {
     fn a_burst_then_a_steady_rate() {
         let mut spent = Spent::default();
         assert_eq!(let_in(&mut spent, FREE, NOON, 50), 20);
-        let standing = spent.standing("free", FREE, Verdict::TooFast, NOON);
+        let standing = spent.standing(FREE, Verdict::TooFast, NOON);
         assert_eq!(
             (standing.left, standing.wait, standing.whole_in),
             (0, 3, 60)
@@ -183,7 +181,7 @@ mod tests {
         let late = day_of(NOON) + DAY - 1_000;
         assert_eq!(let_in(&mut spent, tier, late, 5), 3);
         assert_eq!(spent.take(tier, late), Verdict::EnoughToday);
-        let standing = spent.standing("free", tier, Verdict::EnoughToday, late);
+        let standing = spent.standing(tier, Verdict::EnoughToday, late);
         assert_eq!((standing.left_today, standing.wait), (0, 1));
         assert_eq!(let_in(&mut spent, tier, late + 1_000, 5), 3);
         // Another replica's clock is a second behind.

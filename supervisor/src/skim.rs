@@ -7,8 +7,6 @@ pub struct Skim {
     pub depth: usize,
     /// It may hold what a reader who keeps values refuses: numbers beyond all bounds, halves of characters.
     pub is_doubtful: bool,
-    /// Its first bracket is closed by its last byte, and no earlier.
-    pub closes_at_end: bool,
 }
 
 /// Digits in a row from which on a number may be larger than any that is read, with an exponent or without.
@@ -18,7 +16,6 @@ impl Skim {
     pub fn of(text: &[u8]) -> Self {
         let mut skim = Self::default();
         let (mut at, mut depth, mut digits) = (0, 0_usize, 0_usize);
-        let mut closed = None;
         while let Some(byte) = text.get(at) {
             match byte {
                 b'0'..=b'9' => {
@@ -32,12 +29,7 @@ impl Skim {
                     depth += 1;
                     skim.depth = skim.depth.max(depth);
                 }
-                b'}' | b']' => {
-                    depth = depth.saturating_sub(1);
-                    if depth == 0 {
-                        closed.get_or_insert(at);
-                    }
-                }
+                b'}' | b']' => depth = depth.saturating_sub(1),
                 b'"' => {
                     let Some(text) = string(&text[at + 1..]) else {
                         return skim;
@@ -50,9 +42,27 @@ impl Skim {
             digits = 0;
             at += 1;
         }
-        skim.closes_at_end = closed.is_some_and(|closed| closed + 1 == text.len());
         skim
     }
+}
+
+/// Whether the first bracket is closed by the last byte, and no earlier.
+pub fn closes_at_end(text: &[u8]) -> bool {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = text.get(at) {
+        at += 1;
+        match byte {
+            b'"' => match string(&text[at..]) {
+                Some(string) => at += string.length,
+                None => return false,
+            },
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth < 2 => return depth == 1 && at == text.len(),
+            b'}' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    false
 }
 
 struct Text {
@@ -93,15 +103,36 @@ mod tests {
     }
 
     #[test]
+    fn a_string_ends_wherever_its_quote_is() {
+        for length in 0..80 {
+            let text = "é!#[]~".repeat(14);
+            let text: String = text.chars().take(length).collect();
+            for (end, has_numbered) in [("\"", false), ("\\\"\"", false), ("\\u0041\"", true)] {
+                let whole = format!("{text}{end}");
+                for after in ["", "\"\"", " and so on"] {
+                    let found = string(format!("{whole}{after}").as_bytes()).unwrap();
+                    assert_eq!(
+                        (found.length, found.has_numbered),
+                        (whole.len(), has_numbered)
+                    );
+                }
+            }
+            assert!(string(text.as_bytes()).is_none());
+        }
+    }
+
+    #[test]
     fn a_text_that_goes_on_or_breaks_off_does_not_close_at_its_end() {
         for text in ["{}", r#"{"a":[{}],"b":"}{"}"#, "[]", r#" {"a\"}":1}"#] {
-            assert!(skim(text).closes_at_end, "{text}");
+            assert!(closes_at_end(text.as_bytes()), "{text}");
         }
         for text in [
             "",
             "7",
             "{",
+            "}",
             "}{}",
+            "]{}",
             "{},{}",
             "{}}",
             "{} ",
@@ -111,7 +142,7 @@ mod tests {
             r#"{"a":{}"#,
             r#"{},"id":{}"#,
         ] {
-            assert!(!skim(text).closes_at_end, "{text}");
+            assert!(!closes_at_end(text.as_bytes()), "{text}");
         }
     }
 

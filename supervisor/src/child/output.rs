@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{Answer, Inner, Note, lock};
-use crate::skim::Skim;
+use crate::skim;
 
 /// Longest line a child may write, in bytes.
 const LINE: usize = 8 * 1024 * 1024;
@@ -148,7 +148,7 @@ fn result(line: &[u8]) -> Option<(u64, &[u8])> {
     let result = rest.strip_prefix(RESULT)?;
     let is_number = id.first().is_some_and(|first| matches!(first, b'1'..=b'9'));
     let id = std::str::from_utf8(id).ok()?.parse().ok()?;
-    let is_object = result.starts_with(b"{") && Skim::of(result).closes_at_end;
+    let is_object = result.starts_with(b"{") && skim::closes_at_end(result);
     (is_number && is_object).then_some((id, result))
 }
 

@@ -1,9 +1,12 @@
 //! What a client asks: for which company, in which revision, and as part of which trace.
 
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderName};
 use sf_mcp::trace_context::{TRACEPARENT, TRACESTATE, TraceContext};
 
 use crate::gateway::{access::Grant, envelope::Message, era::Era};
+
+const PARENT: HeaderName = HeaderName::from_static(TRACEPARENT);
+const STATE: HeaderName = HeaderName::from_static(TRACESTATE);
 
 pub(super) struct Asked<'a> {
     pub(super) grant: Grant,
@@ -44,13 +47,13 @@ fn in_message(message: &Message<'_>) -> Option<TraceContext> {
 }
 
 fn in_headers(headers: &HeaderMap) -> Option<TraceContext> {
-    let mut parents = headers.get_all(TRACEPARENT).iter();
+    let mut parents = headers.get_all(PARENT).iter();
     let parent = parents.next()?.to_str().ok()?;
     // Two readers could take different ones.
     if parents.next().is_some() {
         return None;
     }
-    let states = headers.get_all(TRACESTATE).iter();
+    let states = headers.get_all(STATE).iter();
     let states: Result<Vec<&str>, _> = states.map(|state| state.to_str()).collect();
     TraceContext::parse(parent, &states.unwrap_or_default().join(","))
 }

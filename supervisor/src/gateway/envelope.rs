@@ -55,8 +55,9 @@ impl<'a> Object<'a> {
     }
 
     /// A member that is a string.
-    pub fn text(&self, name: &str) -> Option<String> {
-        serde_json::from_str(self.get(name)?).ok()
+    pub fn text(&self, name: &str) -> Option<Cow<'_, str>> {
+        let text: Name<'_> = serde_json::from_str(self.get(name)?).ok()?;
+        Some(text.0)
     }
 
     /// Puts raw JSON in place of a member, or at the end.
@@ -156,7 +157,7 @@ impl<'l> Writing<'l> {
     }
 }
 
-/// A member's name, borrowed where it needs no unescaping.
+/// A string, borrowed where it needs no unescaping.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
@@ -359,17 +360,27 @@ impl<'de> Deserialize<'de> for Readable {
 
 /// Appends a JSON string.
 pub fn write_string(line: &mut Vec<u8>, text: &str) {
-    // Writing a string to memory cannot fail.
-    let _ = serde_json::to_writer(line, text);
+    // Up to the last byte in any case, so that many are looked at together.
+    let is_escaped = |byte: u8| byte < b' ' || matches!(byte, b'"' | b'\\');
+    let escaped = text
+        .bytes()
+        .fold(0, |escaped, byte| escaped | u8::from(is_escaped(byte)));
+    if escaped == 0 {
+        line.push(b'"');
+        line.extend_from_slice(text.as_bytes());
+        line.push(b'"');
+    } else {
+        // Writing a string to memory cannot fail.
+        let _ = serde_json::to_writer(line, text);
+    }
 }
 
 /// Appends raw JSON as part of one line.
 pub fn write_raw(line: &mut Vec<u8>, raw: &[u8]) {
-    let start = line.len();
-    line.extend_from_slice(raw);
-    for at in memchr::memchr2_iter(b'\n', b'\r', raw) {
-        line[start + at] = b' ';
-    }
+    line.extend(raw.iter().map(|byte| match byte {
+        b'\n' | b'\r' => b' ',
+        other => *other,
+    }));
 }
 
 #[cfg(test)]

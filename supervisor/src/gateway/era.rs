@@ -3,7 +3,9 @@
 //! 2026-07-28 puts its version into every request and mirrors parts of it in headers; the revisions before begin with
 //! `initialize` and name their version in a header only. The order of the checks is the specification's.
 
-use axum::http::{HeaderMap, StatusCode};
+use std::borrow::Cow;
+
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
@@ -19,6 +21,10 @@ const UNNAMED: &str = "2025-03-26";
 pub const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
 pub const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";
 pub const CLIENT_KEY: &str = "io.modelcontextprotocol/clientInfo";
+
+const VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
 
 /// JSON-RPC's and MCP's error codes that are answered here.
 pub mod code {
@@ -101,10 +107,9 @@ impl Refusal {
 
 /// Decides how a request or notification is served.
 pub fn decide(headers: &HeaderMap, message: &Message<'_>) -> Result<Era, Refusal> {
-    let header = single(headers, "mcp-protocol-version")?;
-    let named = message.meta.as_ref().and_then(|meta| meta.get(VERSION_KEY));
-    if let Some(raw) = named {
-        let version: String = serde_json::from_str(raw).map_err(|_| {
+    let header = single(headers, &VERSION)?;
+    if let Some(meta) = (message.meta.as_ref()).filter(|meta| meta.get(VERSION_KEY).is_some()) {
+        let version = meta.text(VERSION_KEY).ok_or_else(|| {
             Refusal::bad(
                 code::INVALID_PARAMS,
                 format!("`{VERSION_KEY}` must be a string"),
@@ -181,7 +186,7 @@ fn mirrored(
     if message.id.is_none() {
         return Ok(());
     }
-    if decoded(headers, "mcp-method")?.as_deref() != Some(message.method.as_ref()) {
+    if decoded(headers, &METHOD)?.as_deref() != Some(message.method.as_ref()) {
         return Err(differs("Mcp-Method"));
     }
     let member = match message.method.as_ref() {
@@ -191,7 +196,7 @@ fn mirrored(
     };
     // A body without the member is the child's to refuse.
     match message.params.text(member) {
-        Some(name) if decoded(headers, "mcp-name")?.as_deref() != Some(name.as_str()) => {
+        Some(name) if decoded(headers, &NAME)?.as_deref() != Some(&*name) => {
             Err(differs("Mcp-Name"))
         }
         _ => Ok(()),
@@ -233,7 +238,7 @@ fn known(words: &[&'static str], named: &str) -> Option<&'static str> {
 }
 
 /// A header's value; two of them could be read differently.
-fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Refusal> {
+fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Refusal> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
         return Ok(None);
@@ -249,7 +254,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Ref
 }
 
 /// A mirrored header. What is not plain ASCII comes as `=?base64?…?=`.
-fn decoded(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
+fn decoded<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<Cow<'a, str>>, Refusal> {
     let Some(text) = single(headers, name)? else {
         return Ok(None);
     };
@@ -257,13 +262,13 @@ fn decoded(headers: &HeaderMap, name: &str) -> Result<Option<String>, Refusal> {
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="))
     else {
-        return Ok(Some(text.to_owned()));
+        return Ok(Some(text.into()));
     };
     STANDARD
         .decode(inner)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .map(Some)
+        .map(|text| Some(text.into()))
         .ok_or_else(|| {
             Refusal::bad(
                 code::HEADER_MISMATCH,

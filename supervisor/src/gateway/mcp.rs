@@ -33,7 +33,7 @@ use crate::{
         tier,
     },
     in_flight::Place,
-    rate::Verdict,
+    rate::{Standing, Verdict},
     web,
 };
 
@@ -77,13 +77,44 @@ async fn exchanged(app: &Arc<App>, mut request: Request) -> Result<Response, Pro
     let headers = std::mem::take(request.headers_mut());
     expect_json(&headers)?;
     let body = body(request).await?;
+    match begun(app, grant, headers, body).await? {
+        Begun::Answered(response) => Ok(response),
+        Begun::Sent(sent) => Ok(sent.answered().await),
+    }
+}
+
+/// How far a request is once its message has been read.
+enum Begun {
+    Answered(Response),
+    Sent(Box<Sent>),
+}
+
+/// A call that the child works on.
+struct Sent {
+    exchange: Exchange,
+    call: Call,
+    exchanged: Option<Exchanged>,
+    standing: Option<Standing>,
+}
+
+/// Reads the message and does with it what can be done before the child is waited for. Headers and body end here: they may
+/// be large, and the child may take long.
+async fn begun(
+    app: &Arc<App>,
+    grant: Grant,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Begun, Problem> {
     let message = match Message::parse(&body) {
         Ok(message) => message,
-        Err(problem) => return Ok(reply::refused(&malformed(&problem), None)),
+        Err(problem) => {
+            let refused = reply::refused(&malformed(&problem), None);
+            return Ok(Begun::Answered(refused));
+        }
     };
     let era = match era::decide(&headers, &message) {
         Ok(era) => era,
-        Err(refusal) => return Ok(reply::refused(&refusal, message.id)),
+        Err(refusal) => return Ok(Begun::Answered(reply::refused(&refusal, message.id))),
     };
     let trace = asked::trace(&message, &headers);
     let asked = Asked {
@@ -100,13 +131,13 @@ async fn judged(
     app: &Arc<App>,
     mut asked: Asked<'_>,
     headers: &HeaderMap,
-) -> Result<Response, Problem> {
+) -> Result<Begun, Problem> {
     let message = asked.message;
     let counts = tier::counts(asked.era, &message.method, message.id.is_some());
     let (grant, judged) = access::admitted(app, asked.grant, counts).await?;
     asked.grant = grant;
     if let Some(refused) = access::too_weak(app, &asked.grant, message) {
-        return Ok(refused);
+        return Ok(Begun::Answered(refused));
     }
     let Some(Judged { standing, place }) = judged else {
         return Ok(serve(app, &asked, None).await);
@@ -119,11 +150,17 @@ async fn judged(
     if standing.verdict != Verdict::LetIn {
         exchanged.refused();
         let id = message.id.unwrap_or("null");
-        return Ok(tier::refused(&standing, &asked.grant.tenant.company, id));
+        let tenant = &asked.grant.tenant;
+        let (name, _) = app.admission.tier_of(tenant);
+        let refused = tier::refused(&standing, name, &tenant.company, id);
+        return Ok(Begun::Answered(refused));
     }
-    let mut response = serve(app, &asked, Some(exchanged)).await;
-    tier::tell(response.headers_mut(), &standing);
-    Ok(response)
+    let mut begun = serve(app, &asked, Some(exchanged)).await;
+    match &mut begun {
+        Begun::Answered(response) => tier::tell(response.headers_mut(), &standing),
+        Begun::Sent(sent) => sent.standing = Some(standing),
+    }
+    Ok(begun)
 }
 
 fn post_only() -> Response {
@@ -171,11 +208,11 @@ fn malformed(problem: &Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, problem.to_string())
 }
 
-async fn serve(app: &Arc<App>, asked: &Asked<'_>, exchanged: Option<Exchanged>) -> Response {
+async fn serve(app: &Arc<App>, asked: &Asked<'_>, exchanged: Option<Exchanged>) -> Begun {
     let Asked { era, message, .. } = *asked;
     let Some(id) = message.id else {
         noticed(app, asked);
-        return StatusCode::ACCEPTED.into_response();
+        return Begun::Answered(StatusCode::ACCEPTED.into_response());
     };
     let exchange = Exchange {
         id: id.to_owned(),
@@ -190,11 +227,13 @@ async fn serve(app: &Arc<App>, asked: &Asked<'_>, exchanged: Option<Exchanged>) 
     };
     if !exchange.is_modern && message.method == "ping" {
         let nothing = Answer::Result(legacy::nothing().to_string().into());
-        return exchange.json(&nothing).0;
+        return Begun::Answered(exchange.json(&nothing).0);
     }
     match era {
-        Era::Handshake(version) => handshake(app, &exchange, &asked.grant, version).await,
-        Era::Modern(_) | Era::Legacy(_) => called(app, &exchange, asked, exchanged).await,
+        Era::Handshake(version) => {
+            Begun::Answered(handshake(app, &exchange, &asked.grant, version).await)
+        }
+        Era::Modern(_) | Era::Legacy(_) => called(app, exchange, asked, exchanged).await,
     }
 }
 
@@ -230,37 +269,56 @@ async fn handshake(app: &App, exchange: &Exchange, grant: &Grant, version: &str)
     exchange.json(&answer).0
 }
 
-/// Sends the request and waits for the child's first word, which decides the form of the answer.
+/// Sends the request.
 async fn called(
     app: &App,
-    exchange: &Exchange,
+    exchange: Exchange,
     asked: &Asked<'_>,
     exchanged: Option<Exchanged>,
-) -> Response {
+) -> Begun {
     let place = exchanged.as_ref().and_then(Exchanged::place);
-    let sending = sent(app, exchange, asked, place);
-    let mut call = match tokio::time::timeout_at(exchange.deadline, sending).await {
-        Ok(Ok(call)) => call,
-        Ok(Err(failure)) => {
-            return answered_at_once(exchange, &exchange.failure(&failure), exchanged);
-        }
-        Err(_) => {
-            let busy = "the company's connector is busy with other calls".to_owned();
-            let failure = exchange.failure(&Failure::NoChild(busy));
-            return answered_at_once(exchange, &failure, exchanged);
-        }
-    };
-    if !exchange.is_modern {
-        // In the older revisions a lost connection says nothing about the call.
-        call.go_on_until(exchange.deadline);
-    }
-    match exchange.said(&mut call).await {
-        Said::Answer(answer) => answered_at_once(exchange, &answer, exchanged),
-        Said::Note(note) => exchange.clone().stream(&note, call, move |ended| {
-            if let Some(exchanged) = exchanged {
-                exchanged.ended(ended);
+    let sending = sent(app, &exchange, asked, place);
+    let failure = match tokio::time::timeout_at(exchange.deadline, sending).await {
+        Ok(Ok(mut call)) => {
+            if !exchange.is_modern {
+                // In the older revisions a lost connection says nothing about the call.
+                call.go_on_until(exchange.deadline);
             }
-        }),
+            return Begun::Sent(Box::new(Sent {
+                exchange,
+                call,
+                exchanged,
+                standing: None,
+            }));
+        }
+        Ok(Err(failure)) => failure,
+        Err(_) => Failure::NoChild("the company's connector is busy with other calls".to_owned()),
+    };
+    let failure = exchange.failure(&failure);
+    Begun::Answered(answered_at_once(&exchange, &failure, exchanged))
+}
+
+impl Sent {
+    /// Waits for the child's first word, which decides the form of the answer.
+    async fn answered(self) -> Response {
+        let Self {
+            exchange,
+            mut call,
+            exchanged,
+            standing,
+        } = self;
+        let mut response = match exchange.said(&mut call).await {
+            Said::Answer(answer) => answered_at_once(&exchange, &answer, exchanged),
+            Said::Note(note) => exchange.clone().stream(&note, call, move |ended| {
+                if let Some(exchanged) = exchanged {
+                    exchanged.ended(ended);
+                }
+            }),
+        };
+        if let Some(standing) = standing {
+            tier::tell(response.headers_mut(), &standing);
+        }
+        response
     }
 }
 

@@ -3,6 +3,8 @@
 //! Every request that reaches the company's child counts: tools, lists, prompts, resources, completions. What only
 //! begins or keeps up a conversation does not: `initialize`, `server/discover`, `ping`, notifications.
 
+use std::{cell::RefCell, fmt::Write as _};
+
 use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::Response,
@@ -10,6 +12,7 @@ use axum::{
 use serde_json::json;
 
 use crate::{
+    config::Tier,
     gateway::{
         era::{Era, Refusal},
         reply,
@@ -28,11 +31,11 @@ pub(super) fn counts(era: Era, method: &str, is_request: bool) -> bool {
 }
 
 /// The answer to a call that the tier does not let in.
-pub(super) fn refused(standing: &Standing, company: &str, id: &str) -> Response {
+pub(super) fn refused(standing: &Standing, name: &str, company: &str, id: &str) -> Response {
     let refusal = Refusal {
         data: Some(json!({
             "reason": "tier_limit",
-            "tier": standing.name,
+            "tier": name,
             "limit": match standing.verdict {
                 Verdict::EnoughToday => "per_day",
                 Verdict::TooMany => "in_flight",
@@ -47,7 +50,7 @@ pub(super) fn refused(standing: &Standing, company: &str, id: &str) -> Response 
         ..Refusal::new(
             StatusCode::TOO_MANY_REQUESTS,
             OVER_THE_LIMIT,
-            words(standing, company),
+            words(standing, name, company),
         )
     };
     let mut response = reply::refused(&refusal, Some(id));
@@ -62,9 +65,8 @@ pub(super) fn refused(standing: &Standing, company: &str, id: &str) -> Response 
 }
 
 /// For a model: what the limit is, when to go on, and who can raise it.
-fn words(standing: &Standing, company: &str) -> String {
+fn words(standing: &Standing, name: &str, company: &str) -> String {
     let (tier, wait) = (standing.tier, standing.wait);
-    let name = &standing.name;
     match standing.verdict {
         Verdict::EnoughToday => format!(
             "{company} has made the {} calls that its tier `{name}` allows per day (UTC). Nothing was sent to Service \
@@ -90,19 +92,37 @@ fn words(standing: &Standing, company: &str) -> String {
 
 /// The fields of the IETF draft on rate limit headers: a burst refills steadily in its window, a day begins anew.
 pub(super) fn tell(headers: &mut HeaderMap, standing: &Standing) {
-    let (most, rate) = (burst(standing.tier), per_minute(standing.tier).max(1));
-    let window = (most * 60 + rate - 1) / rate;
-    let policy = format!(
-        "\"burst\";q={most};w={window}, \"day\";q={};w=86400",
-        standing.tier.per_day
-    );
-    let left = format!(
+    thread_local! {
+        // Of the last tier: there are few, and this is told at each call.
+        static TOLD: RefCell<Option<(Tier, HeaderValue)>> = const { RefCell::new(None) };
+    }
+    let policy = TOLD.with_borrow_mut(|told| match told {
+        Some((tier, policy)) if *tier == standing.tier => Some(policy.clone()),
+        _ => {
+            let policy = policy(standing.tier)?;
+            *told = Some((standing.tier, policy.clone()));
+            Some(policy)
+        }
+    });
+    let mut left = String::with_capacity(64);
+    // Writing to memory cannot fail.
+    let _ = write!(
+        left,
         "\"burst\";r={};t={}, \"day\";r={};t={}",
         standing.left, standing.whole_in, standing.left_today, standing.day_ends_in
     );
-    for (name, text) in [(POLICY, policy), (LEFT, left)] {
-        if let Ok(value) = HeaderValue::try_from(text) {
+    let left = HeaderValue::try_from(left).ok();
+    for (name, value) in [(POLICY, policy), (LEFT, left)] {
+        if let Some(value) = value {
             headers.insert(name, value);
         }
     }
+}
+
+fn policy(tier: Tier) -> Option<HeaderValue> {
+    let (most, rate) = (burst(tier), per_minute(tier).max(1));
+    let window = (most * 60 + rate - 1) / rate;
+    let per_day = tier.per_day;
+    let policy = format!("\"burst\";q={most};w={window}, \"day\";q={per_day};w=86400");
+    HeaderValue::try_from(policy).ok()
 }
