@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::{Child, Inner, QUEUE, output::deliver};
+use super::{Child, Inner, input::Input, output::deliver};
 
 /// A child, and what is written to it.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub struct Played {
 
 impl Played {
     pub fn begin() -> Self {
-        let (lines, written) = mpsc::channel(QUEUE);
-        let child = Child(Arc::new(Inner::new(lines, 0)));
+        let (input, written) = Input::without_pipe();
+        let child = Child(Arc::new(Inner::new(input, 0)));
         Self { child, written }
     }
 

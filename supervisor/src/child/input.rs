@@ -94,10 +94,10 @@ impl Input {
     /// Writes as much as the process takes now. A rest is queued before anything else can be.
     fn write(&self, line: &[u8]) -> Result<(), Not> {
         let mut pipe = lock(&self.pipe);
-        let open = pipe.open.as_ref().ok_or(Not::Ever)?;
         if pipe.queued > 0 {
             return Err(Not::Now);
         }
+        let open = pipe.open.as_ref().ok_or(Not::Ever)?;
         let rest = match open.try_write(line) {
             Ok(written) => &line[written..],
             Err(problem) if problem.kind() == io::ErrorKind::WouldBlock => return Err(Not::Now),
@@ -110,6 +110,21 @@ impl Input {
             pipe.queued += 1;
         }
         Ok(())
+    }
+
+    /// All lines wait, for whoever takes them.
+    #[cfg(fuzzing)]
+    pub(super) fn without_pipe() -> (Self, mpsc::Receiver<Bytes>) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let pipe = Pipe {
+            open: None,
+            queued: 1,
+        };
+        let input = Self {
+            queue: sender,
+            pipe: Mutex::new(pipe),
+        };
+        (input, queue)
     }
 
     /// Takes no more lines. When those that wait are written, the process's input ends.

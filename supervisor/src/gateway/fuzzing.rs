@@ -30,7 +30,8 @@ pub fn line(message: &Message<'_>, headers: &HeaderMap, era: Era, scopes: &str) 
 
 /// What a call is counted as: the tool, and the client.
 pub fn counted(message: &Message<'_>, headers: &HeaderMap, era: Era) -> (String, String) {
-    (meter::tool(message), meter::client(era, message, headers))
+    let client = meter::client(era, message, headers);
+    (meter::tool(message).to_owned(), client)
 }
 
 /// The client of an exchange, by its own id and progress token.
