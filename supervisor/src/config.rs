@@ -134,7 +134,9 @@ pub struct Settings {
     )]
     pub trusted_proxies: Option<Vec<String>>,
 
-    /// File with the settings above, the tiers and the limits.
+    /// File (TOML) with these settings, and with what only it says: `default_tier`, `[tiers.NAME]` with `per_minute`,
+    /// `burst`, `per_day` and `in_flight`; `[children]` with `most` (500) and `idle` (600, in seconds); `refresh_grace` (60,
+    /// in seconds).
     #[arg(
         id = "config",
         long,
