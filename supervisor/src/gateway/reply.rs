@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+/// What an answer's id stands after.
+const BEGIN: &[u8] = br#"{"jsonrpc":"2.0","id":"#;
 /// Proxies on the way close what is silent for longer.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 
@@ -56,7 +58,7 @@ impl Exchange {
             Answer::Error(raw) => ("error", raw),
         };
         let mut line = Vec::with_capacity(raw.len() + self.id.len() + 40);
-        line.extend_from_slice(b"{\"jsonrpc\":\"2.0\",\"id\":");
+        line.extend_from_slice(BEGIN);
         write_raw(&mut line, self.id.as_bytes());
         line.push(b',');
         write_string(&mut line, name);
@@ -353,7 +355,7 @@ pub(super) fn refused(refusal: &Refusal, id: Option<&str>) -> Response {
     if let Some(data) = &refusal.data {
         error["data"] = data.clone();
     }
-    let mut line = b"{\"jsonrpc\":\"2.0\",\"id\":".to_vec();
+    let mut line = BEGIN.to_vec();
     write_raw(&mut line, id.unwrap_or("null").as_bytes());
     line.extend_from_slice(b",\"error\":");
     line.extend_from_slice(error.to_string().as_bytes());

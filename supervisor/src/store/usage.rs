@@ -210,7 +210,7 @@ impl Added<'_> {
 
 impl Store {
     /// Keeps those events that are not kept yet and returns how many they were. Sums change by those alone, in the
-    /// same transaction. Everybody inserts in the order of ids, and of sums after that: nobody waits in a circle.
+    /// same transaction. Everybody inserts in the order of times and ids, and of sums after that: nobody waits in a circle.
     pub async fn add_usage(
         &self,
         source: UsageSource<'_>,
@@ -577,7 +577,8 @@ impl Store {
         let all = elements(self.kind, "$3");
         sqlx::query(AssertSqlSafe(format!(
             "INSERT INTO {table} (tenant_id, origin, {start}, tool, status, client, calls, duration_ms, bytes) \
-             SELECT $1, $2, start, tool, status, client, calls, duration_ms, bytes FROM (SELECT {columns} FROM {all}) AS one WHERE true \
+             SELECT $1, $2, start, tool, status, client, calls, duration_ms, bytes \
+             FROM (SELECT {columns} FROM {all}) AS one WHERE true \
              ON CONFLICT (tenant_id, {start}, tool, status, client, origin) DO UPDATE SET \
                calls = {table}.calls + excluded.calls, duration_ms = {table}.duration_ms + excluded.duration_ms, \
                bytes = {table}.bytes + excluded.bytes"
