@@ -11,7 +11,8 @@ use crate::{
 
 /// Connections that a replica's pools may have opened since.
 const CONNECTIONS: i64 = 16 + 8 + 8;
-/// Tasks of a replica at rest, at most; each connection and each part of a call in flight is one more.
+/// Tasks of a replica at rest, at most, whenever they are counted; each connection and each part of a call in flight is one
+/// more.
 const TASKS: i64 = 64;
 /// Of the replica that is never restarted, between the halves; then for each call.
 const RESIDENT_KB: i64 = 3_000;
@@ -77,7 +78,6 @@ pub(super) fn what_grew(rows: &[Measured], tables: &BTreeMap<String, i64>) -> Ve
             last.descriptors,
             CONNECTIONS,
         ),
-        ("tasks", first.tasks, last.tasks, CONNECTIONS),
         ("threads", middle.threads, last.threads, 1),
         ("children at rest", first.children, last.children, 0),
         (
