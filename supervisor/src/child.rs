@@ -395,7 +395,6 @@ impl Inner {
         let line = format!(
             "{{\"jsonrpc\":\"2.0\",\"method\":\"notifications/cancelled\",\"params\":{{\"requestId\":{id}}}}}\n"
         );
-        // A full queue means that the child is busy; it is told that much less.
         self.input.offer(line);
     }
 }

@@ -103,7 +103,7 @@ async fn insert(table: &Table, part: &[Row], to: &mut AnyConnection) -> Result<(
     if part.is_empty() {
         return Ok(());
     }
-    let values = rows(kind(to), 1, part.len(), table.columns.len());
+    let values = rows(kind(to), part.len(), table.columns.len());
     let statement = format!(
         "INSERT INTO \"{}\" ({}) VALUES {values}",
         table.name,
@@ -184,15 +184,15 @@ impl Table {
     }
 }
 
-/// `($1, $2), ($3, $4)`: placeholders for so many rows, counted from `first`. On SQLite they have no names, or it would
-/// look each up among all before it; so nothing else is bound after them.
-pub(super) fn rows(kind: Kind, first: usize, count: usize, columns: usize) -> String {
+/// `($1, $2), ($3, $4)`: placeholders for so many rows. On SQLite they have no names, or it would look each up among all
+/// before it.
+fn rows(kind: Kind, count: usize, columns: usize) -> String {
     if kind == Kind::Sqlite {
         let row = format!("({})", vec!["?"; columns].join(", "));
         return vec![row; count].join(", ");
     }
     let row = |row: usize| {
-        let values = (0..columns).map(|column| format!("${}", first + row * columns + column));
+        let values = (1..=columns).map(|column| format!("${}", row * columns + column));
         format!("({})", values.collect::<Vec<_>>().join(", "))
     };
     (0..count).map(row).collect::<Vec<_>>().join(", ")
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn placeholders_are_counted_on() {
-        assert_eq!(rows(Kind::Postgres, 3, 2, 2), "($3, $4), ($5, $6)");
-        assert_eq!(rows(Kind::Sqlite, 3, 2, 2), "(?, ?), (?, ?)");
+        assert_eq!(rows(Kind::Postgres, 2, 2), "($1, $2), ($3, $4)");
+        assert_eq!(rows(Kind::Sqlite, 2, 2), "(?, ?), (?, ?)");
     }
 }
