@@ -39,7 +39,8 @@ pub const EVENTS: Limit = Limit {
 
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub struct Batch {
-    /// `{id, at, tool, endpoint, status, duration_ms, bytes, client?, era?}`; `at` is RFC 3339 or Unix ms.
+    /// `{id, at, tool, endpoint, status, duration_ms, bytes, client?, era?}`; `at` is RFC 3339 or Unix ms. An event is known
+    /// by both `id` and `at`: sent again, it has the same.
     events: Vec<Value>,
 }
 
