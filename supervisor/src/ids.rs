@@ -18,7 +18,7 @@ thread_local! {
 pub fn new(prefix: &str) -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 16];
     getrandom::fill(&mut bytes)?;
-    Ok(format!("{prefix}_{}", hexadecimal(&bytes)))
+    Ok(written(prefix, bytes))
 }
 
 /// As `new`, with 48 bits of Unix ms before 80 random bits: rows that are written together stand together in an index.
@@ -26,7 +26,11 @@ pub fn in_order(prefix: &str, now: i64) -> Result<String, getrandom::Error> {
     let mut bytes = [0u8; 16];
     bytes[..6].copy_from_slice(&now.to_be_bytes()[2..]);
     bytes[6..].copy_from_slice(&bits()?);
-    Ok(format!("{prefix}_{}", hexadecimal(&bytes)))
+    Ok(written(prefix, bytes))
+}
+
+fn written(prefix: &str, bytes: [u8; 16]) -> String {
+    [prefix, "_", &hexadecimal(&bytes)].concat()
 }
 
 /// Random bits that nobody else gets.

@@ -322,9 +322,11 @@ pub fn sqlite_path(url: &str) -> Result<&str> {
 }
 
 fn options(kind: Kind, connections: u32) -> AnyPoolOptions {
-    // Each connection has a page cache of its own, by default of 2 MB; the system caches the file as well.
+    // Each connection has a page cache of its own, by default of 2 MB; the system caches the file as well. What a
+    // statement would have to take back stays in memory, so that rows lie in no file but this one and its log.
     const SQLITE: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA cache_size = -256";
+                          PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA cache_size = -256; \
+                          PRAGMA temp_store = MEMORY";
     // A replica that loses the network must not keep a lock for hours.
     const POSTGRES: &str = "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; \
                             SET lock_timeout = '40s'";
