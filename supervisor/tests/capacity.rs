@@ -16,6 +16,7 @@ use crate::{
 };
 
 const PLAN: &str = "../docs/capacity.md";
+const WRITING: &str = "writing down up to 500 calls, of however many companies";
 
 /// The figure in the plan's row that begins so, for the database of this run.
 fn planned(title: &str, is_postgres: bool) -> usize {
@@ -103,14 +104,14 @@ async fn the_plan_says_what_the_database_sees() {
         .add_usages(&[(source(tenant), &more)], now)
         .await
         .unwrap();
-    compared.with("writing down the calls of one company");
+    compared.with(WRITING);
     let (mine, more) = (events(200, now), events(300, now));
     let both = [
         (source(tenant), mine.as_slice()),
         (source(&other.tenant_id), &more),
     ];
     store.add_usages(&both, now).await.unwrap();
-    compared.with("writing down the calls of two companies");
+    compared.with(WRITING);
 
     store
         .touch(&["a".to_owned()], &["b".to_owned()], now)

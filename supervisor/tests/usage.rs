@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, Row as _};
 
 use sf_supervisor::{
-    store::{CLIENTS_A_DAY, Origin, UsageSource},
+    store::{CLIENTS_A_DAY, Origin, UsageEvent, UsageSource},
     usage::{event, ingest},
 };
 
@@ -264,6 +264,80 @@ async fn a_machine_cannot_fill_the_disk() {
     assert!(wait > 0 && wait <= 86_401, "{wait}");
     service.app.clock.advance(limit.window);
     assert_eq!(company.report(&service, &calls(920)).await.0, 202);
+}
+
+/// The hosted endpoint writes down the calls of all companies together.
+#[tokio::test]
+async fn calls_of_many_companies_in_one_batch_count_for_each() {
+    const COMPANIES: u64 = 30;
+    const CALLS: u64 = 40;
+    let service = Service::start().await;
+    let (store, now) = (&service.app.store, service.app.clock.now());
+    let mut companies = Vec::new();
+    for number in 0..COMPANIES {
+        let email = format!("owner{number}@example.com");
+        companies.push(Company::new(&service, "Elm", &email).await);
+    }
+    // The same ids at the same moments, which are other calls of another company; the first has too many clients.
+    let events = |company: u64, calls: std::ops::Range<u64>| -> Vec<UsageEvent> {
+        calls
+            .map(|number| {
+                let mut call = call(number, now);
+                if company == 0 {
+                    call["client"] = json!(format!("client {number}/1"));
+                }
+                event::judge(&call, now).unwrap()
+            })
+            .collect()
+    };
+    let write = async |calls: std::ops::Range<u64>| {
+        let mut batches = Vec::new();
+        for (company, number) in companies.iter().zip(0..) {
+            let source = UsageSource {
+                tenant_id: &company.tenant_id,
+                token_id: (number % 2 == 0).then_some("tok_1"),
+                member_id: None,
+                origin: Origin::Hosted,
+            };
+            batches.push((source, events(number, calls.clone())));
+        }
+        let batches: Vec<_> = (batches.iter().rev())
+            .map(|(source, events)| (*source, events.as_slice()))
+            .collect();
+        store.add_usages(&batches, now).await.unwrap()
+    };
+    let companies_calls = |calls: u64| usize::try_from(COMPANIES * calls).unwrap();
+    assert_eq!(write(0..CALLS).await, companies_calls(CALLS));
+    // Half of them come again, and once more all.
+    assert_eq!(write(CALLS / 2..2 * CALLS).await, companies_calls(CALLS));
+    assert_eq!(write(0..2 * CALLS).await, 0);
+    for (company, number) in companies.iter().zip(0..) {
+        let figures = company.figures(&service, "?by=client").await;
+        let bytes = (0..2 * CALLS).sum::<u64>();
+        let totals = &figures["totals"];
+        assert_eq!(
+            (&totals["calls"], &totals["bytes"]),
+            (&json!(2 * CALLS), &json!(bytes))
+        );
+        let rows = figures["rows"].as_array().unwrap();
+        let clients = if number == 0 { CLIENTS_A_DAY + 1 } else { 2 };
+        assert_eq!(rows.len(), clients, "{figures}");
+    }
+    let pool = sqlx::AnyPool::connect(&service.around.database.url)
+        .await
+        .unwrap();
+    for (what, count) in [
+        (
+            "usage_events WHERE token_id = 'tok_1'",
+            companies_calls(CALLS),
+        ),
+        ("usage_clients", CLIENTS_A_DAY + 2 * (companies.len() - 1)),
+    ] {
+        let counting = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM {what}"));
+        let counted: i64 = sqlx::query_scalar(counting).fetch_one(&pool).await.unwrap();
+        assert_eq!(counted, i64::try_from(count).unwrap(), "{what}");
+    }
+    pool.close().await;
 }
 
 #[tokio::test]
