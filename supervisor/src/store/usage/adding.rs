@@ -224,8 +224,8 @@ impl Store {
             }
             let rows = insert.fetch_all(&mut *transaction).await?;
             let new = rows.iter().map(|row| {
-                let id = (row.try_get("tenant_id")?, row.try_get("at")?);
-                Ok((id.0, id.1, row.try_get("id")?))
+                let (tenant_id, at) = (row.try_get("tenant_id")?, row.try_get("at")?);
+                Ok((tenant_id, at, row.try_get("id")?))
             });
             let new: HashSet<(&str, i64, &str)> = new.collect::<Result<_>>()?;
             kept.extend(part.iter().filter(|call| new.contains(&call.key())));
