@@ -7,12 +7,12 @@ use sf_mcp::{
     seal::SealingKey,
 };
 use sf_supervisor::{
-    app::App,
+    app::{self, App},
     clock::Clock,
     config::{Config, Settings, Tier},
     master_key::MasterKeys,
     router::router,
-    server,
+    server, store,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -119,8 +119,15 @@ impl Service {
         };
         config.tiers.insert("unlimited".to_owned(), unlimited);
         change(&mut config);
-        let app = App::open(config, around.master.clone(), around.clock.clone());
-        let app = app.await.unwrap();
+        // One that was stopped in this process holds the file until its last task has noticed.
+        let app = super::until("free database", async || {
+            let app = App::open(config.clone(), around.master.clone(), around.clock.clone());
+            match app.await {
+                Err(app::Error::Store(store::Error::InUse(_))) => None,
+                app => Some(app.unwrap()),
+            }
+        });
+        let app = app.await;
         let stop = CancellationToken::new();
         let serving = tokio::spawn(server::serve(
             router(Arc::clone(&app)),
