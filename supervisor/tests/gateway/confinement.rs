@@ -49,13 +49,16 @@ async fn a_hosted_child_has_no_environment_no_rights_and_a_group_of_its_own() {
         );
     }
     let stat = text("stat");
-    let group = stat
+    // Behind the name, which may hold anything; proc(5) counts them from 1, with two before.
+    let fields: Vec<&str> = stat
         .rsplit(')')
         .next()
         .unwrap()
         .split_whitespace()
-        .nth(2)
-        .unwrap();
+        .collect();
+    let (group, policy) = (fields[5 - 3], fields[41 - 3]);
+    // SCHED_BATCH.
+    assert_eq!(policy, "3");
     assert_eq!(group, process.to_string());
     // Its three descriptors lead to this process; it opened no file.
     for number in std::fs::read_dir(format!("/proc/{process}/fd"))
